@@ -1,0 +1,46 @@
+# The logic is in tools/run_checks.py; these are its names.
+PYTHON ?= python3
+ARGS ?=
+PROFILE ?= release
+export ARGS PROFILE
+
+RUN = $(PYTHON) tools/run_checks.py
+
+help:  ## this list
+	@sed -n 's/^\([a-z-]*\):.*## */\1\t/p' $(MAKEFILE_LIST) | expand -t 10
+
+test:  ## build and install the release wheel, run every check (ARGS="-k name" narrows pytest)
+	@$(RUN) all
+
+quick:  ## the same on a wheel that links in seconds: for daily work, not for measurements
+	@PROFILE=quick $(RUN) all
+
+dev:  ## build that quick wheel and install it into .venv
+	@PROFILE=quick $(RUN) install
+
+pytest:  ## only pytest, on a fresh wheel (PROFILE=quick for the quick one)
+	@$(RUN) pytest
+
+lint:  ## every check that runs no test
+	@$(RUN) lint
+
+fmt:  ## format Rust and Python
+	@$(RUN) format
+
+wheel:  ## dist/pgiam-*.whl
+	@$(RUN) wheel
+
+sdist:  ## dist/pgiam-*.tar.gz
+	@$(RUN) sdist
+
+bench:  ## run benches/*.py on the release wheel
+	@$(RUN) bench
+
+lock:  ## pin tests/requirements.in in tests/requirements.txt
+	@$(RUN) lock
+
+clean:  ## remove everything that was built
+	rm -rf .venv dist target .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+.PHONY: help test quick dev pytest lint fmt wheel sdist bench lock clean

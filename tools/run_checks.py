@@ -1,0 +1,283 @@
+"""Everything behind the Makefile: build the wheel, install it in .venv, run the checks, sum them up.
+
+Needs only Python >= 3.10 with pip, and cargo. A step runs even if an earlier one failed, unless it needs what
+that one should have made. What has not changed since the last run is not made again.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+import time
+import venv
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+VENV = ROOT / ".venv"
+PYTHON = VENV / "bin" / "python"
+REQUIREMENTS = ROOT / "tests" / "requirements.txt"
+PROFILE = os.environ.get("PROFILE") or "release"
+WHEELS = ROOT / "target" / "wheels" / PROFILE
+WHEEL_SOURCES = ("src", "python", "Cargo.toml", "Cargo.lock", "pyproject.toml", "README.md", "LICENSE", "NOTICE")
+LINTED = [name for name in ("python", "tests", "tools", "benches", "examples") if (ROOT / name).is_dir()]
+
+
+class StepError(Exception):
+    """A check that failed; its output has been shown already."""
+
+
+@dataclass
+class Outcome:
+    name: str
+    problem: str | None
+    seconds: float
+
+
+def main(command: str) -> int:
+    with_venv = [("virtual environment", make_venv)]
+    build = [("wheel", build_wheel), ("install", install_wheel)]
+    lint: list[tuple[str, Callable[[], None]]] = [
+        ("cargo fmt", lambda: run("cargo", "fmt", "--check")),
+        ("ruff", lambda: run(PYTHON, "-m", "ruff", "check", *LINTED)),
+        ("ruff format", lambda: run(PYTHON, "-m", "ruff", "format", "--check", *LINTED)),
+        ("mypy --strict", lambda: run(PYTHON, "-m", "mypy")),
+        ("policy", check_policy),
+        ("cargo clippy", check_clippy),
+    ]
+    commands: dict[str, list[tuple[str, Callable[[], None]]]] = {
+        "all": [
+            *with_venv,
+            *lint,
+            ("cargo test", lambda: run("cargo", "test", "--locked", "--quiet")),
+            *build,
+            ("stub", check_stub),
+            ("pytest", run_pytest),
+        ],
+        "lint": [*with_venv, *lint],
+        "install": [*with_venv, *build],
+        "pytest": [*with_venv, *build, ("pytest", run_pytest)],
+        "wheel": [*with_venv, *build[:1], ("dist", copy_wheel_to_dist)],
+        "sdist": [*with_venv, ("sdist", lambda: run(PYTHON, "-m", "maturin", "sdist", "--out", "dist"))],
+        "bench": [*with_venv, *build, ("benchmarks", run_benchmarks)],
+        "format": [*with_venv, ("format", format_sources)],
+        "lock": [*with_venv, ("lock", lock_requirements)],
+    }
+    with_lock = os.open(ROOT, os.O_RDONLY)
+    fcntl.flock(with_lock, fcntl.LOCK_EX)  # `make -j wheel sdist` must not build one environment twice at a time
+    try:
+        return summarise([perform(name, step) for name, step in commands[command]])
+    finally:
+        os.close(with_lock)
+
+
+def perform(name: str, step: Callable[[], None]) -> Outcome:
+    print(f"\n=== {name}", flush=True)
+    started = time.monotonic()
+    problem = None
+    try:
+        step()
+    except StepError as error:
+        problem = str(error)
+        print(f"--- {name}: {problem}", flush=True)
+    except OSError as error:  # a program that is not installed, a full disk
+        problem = f"{type(error).__name__}: {error}"
+        print(f"--- {name}: {problem}", flush=True)
+    return Outcome(name, problem, time.monotonic() - started)
+
+
+def summarise(outcomes: list[Outcome]) -> int:
+    width = max(len(outcome.name) for outcome in outcomes)
+    print("\n" + "step".ljust(width) + "  result  seconds")
+    print("-" * width + "  ------  -------")
+    for outcome in outcomes:
+        result = "FAILED" if outcome.problem else "ok"
+        print(f"{outcome.name.ljust(width)}  {result:<6}  {outcome.seconds:7.1f}  {outcome.problem or ''}".rstrip())
+    failed = [outcome.name for outcome in outcomes if outcome.problem]
+    total = sum(outcome.seconds for outcome in outcomes)
+    print(f"{'total'.ljust(width)}          {total:7.1f}\n")
+    for line in CLOSING_LINES:
+        print(line)
+    print(f"{len(failed)} of {len(outcomes)} steps failed: {', '.join(failed)}" if failed else "all steps ok", flush=True)
+    return 1 if failed else 0
+
+
+# --- the environment ------------------------------------------------------------------------------------------
+
+
+def make_venv() -> None:
+    if sys.version_info < (3, 10):
+        raise StepError(f"Python >= 3.10 is needed, this is {sys.version.split()[0]} (make PYTHON=python3.12 ...)")
+    stamp = VENV / "stamps" / "requirements"
+    wanted = digest([REQUIREMENTS], sys.version)
+    if PYTHON.exists() and read(stamp) == wanted:
+        return
+    # Without pip inside: Debian splits ensurepip off. The pip that runs us installs into it from outside.
+    venv.EnvBuilder(clear=True, symlinks=True, with_pip=False).create(VENV)
+    pip = [sys.executable, "-m", "pip", "--python", str(PYTHON), "install", "--quiet", "--no-warn-script-location"]
+    run(*pip, "pip")
+    run(PYTHON, "-m", "pip", "install", "--quiet", "--require-hashes", "-r", REQUIREMENTS)
+    write(stamp, wanted)
+
+
+def lock_requirements() -> None:
+    run(PYTHON, "-m", "pip", "install", "--quiet", "uv")
+    source = REQUIREMENTS.with_suffix(".in").relative_to(ROOT)
+    options = ["--universal", "--python-version", "3.10", "--generate-hashes", "--no-emit-index-url", "--quiet"]
+    options += ["--custom-compile-command", "make lock"]
+    run(PYTHON, "-m", "uv", "pip", "compile", *options, "--upgrade", "-o", REQUIREMENTS.relative_to(ROOT), source)
+
+
+# --- the wheel ------------------------------------------------------------------------------------------------
+
+
+def build_wheel() -> None:
+    stamp = WHEELS / "inputs"
+    compiler = subprocess.run(["rustc", "--version"], capture_output=True, text=True, check=True).stdout
+    wanted = digest(source_files(), compiler)
+    if read(stamp) == wanted and len(list(WHEELS.glob("*.whl"))) == 1:
+        print(f"up to date: {the_wheel().relative_to(ROOT)}")
+        return
+    shutil.rmtree(WHEELS, ignore_errors=True)
+    run(PYTHON, "-m", "maturin", "build", "--profile", PROFILE, "--locked", "--out", WHEELS, "--interpreter", PYTHON)
+    write(stamp, wanted)
+
+
+def install_wheel() -> None:
+    wheel = the_wheel()
+    stamp = VENV / "stamps" / "wheel"
+    wanted = digest([wheel])
+    if read(stamp) == wanted:
+        return
+    run(PYTHON, "-m", "pip", "install", "--quiet", "--no-index", "--no-deps", "--force-reinstall", wheel)
+    write(stamp, wanted)
+
+
+def copy_wheel_to_dist() -> None:
+    wheel = the_wheel()
+    dist = ROOT / "dist"
+    dist.mkdir(exist_ok=True)
+    copied = Path(shutil.copy2(wheel, dist))
+    print(f"{copied.relative_to(ROOT)}  {copied.stat().st_size / 1e6:.2f} MB")
+
+
+def the_wheel() -> Path:
+    wheels = list(WHEELS.glob("*.whl"))
+    if len(wheels) != 1:
+        raise StepError("the wheel was not built")
+    return wheels[0]
+
+
+def source_files() -> Iterable[Path]:
+    for name in WHEEL_SOURCES:
+        path = ROOT / name
+        if path.is_dir():
+            found = (file for file in path.rglob("*") if file.is_file())
+            yield from sorted(file for file in found if file.suffix not in {".pyc", ".so"})
+        elif path.exists():
+            yield path
+
+
+# --- the checks -----------------------------------------------------------------------------------------------
+
+
+def check_clippy() -> None:
+    run("cargo", "clippy", "--locked", "--quiet", "--all-targets", "--all-features", "--", "-D", "warnings")
+
+
+def check_policy() -> None:
+    run(PYTHON, "tools/check_policy.py")
+    if shutil.which("cargo-deny"):
+        run("cargo", "deny", "check")
+
+
+def check_stub() -> None:
+    require_installed()
+    run(PYTHON, "tools/check_stub.py")
+
+
+def run_pytest() -> None:
+    require_installed()
+    colour = ["--color=yes"] if sys.stdout.isatty() else []
+    last = run(VENV / "bin" / "pytest", *colour, *shlex.split(os.environ.get("ARGS", "")))
+    CLOSING_LINES.append(last)
+
+
+def run_benchmarks() -> None:
+    scripts = sorted((ROOT / "benches").glob("[!_]*.py"))
+    if not scripts:
+        raise StepError("there is no benches/*.py")
+    for script in scripts:
+        run(PYTHON, script, *shlex.split(os.environ.get("ARGS", "")))
+
+
+def format_sources() -> None:
+    run("cargo", "fmt")
+    run(PYTHON, "-m", "ruff", "check", "--fix", "--select", "I", *LINTED)
+    run(PYTHON, "-m", "ruff", "format", *LINTED)
+
+
+def require_installed() -> None:
+    """Never test yesterday's wheel because today's did not build."""
+    if read(VENV / "stamps" / "wheel") != digest([the_wheel()]):
+        raise StepError("the wheel is not installed")
+
+
+# --- plumbing -------------------------------------------------------------------------------------------------
+
+CLOSING_LINES: list[str] = []
+COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+
+
+def run(*command: str | Path) -> str:
+    """Run in the repository's root, output passed through; returns the last line that was not blank."""
+    words = [str(word) for word in command]
+    environment = dict(os.environ)
+    for name in ("PYTHONPATH", "PYTHONHOME", "MAKEFLAGS", "MFLAGS", "MAKELEVEL", "ARGS", "PROFILE"):
+        environment.pop(name, None)
+    # One interpreter for every build script: another value would compile PyO3 again.
+    environment.update(PYO3_PYTHON=str(PYTHON), VIRTUAL_ENV=str(VENV), PIP_DISABLE_PIP_VERSION_CHECK="1")
+    last = ""
+    with subprocess.Popen(
+        words, cwd=ROOT, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    ) as process:
+        if process.stdout is None:
+            raise AssertionError("asked for a pipe")
+        for raw in process.stdout:
+            line = raw.decode(errors="replace")
+            print(line, end="", flush=True)
+            last = COLOUR.sub("", line).strip() or last
+    if process.returncode:
+        if words[0].endswith("pytest"):
+            CLOSING_LINES.append(last)
+        raise StepError(f"{Path(words[0]).name} {' '.join(words[1:3])} ended with status {process.returncode}")
+    return last
+
+
+def digest(files: Iterable[Path], *more: str) -> str:
+    sha = hashlib.sha256()
+    for file in files:
+        sha.update(f"{file}\0".encode() + file.read_bytes() + b"\0")
+    for text in more:
+        sha.update(text.encode())
+    return sha.hexdigest()
+
+
+def read(path: Path) -> str | None:
+    return path.read_text() if path.exists() else None
+
+
+def write(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1]))
