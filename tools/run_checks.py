@@ -34,7 +34,13 @@ class StepError(Exception):
     """A check that failed; its output has been shown already."""
 
 
-@dataclass
+@dataclass(frozen=True)
+class Step:
+    name: str
+    action: Callable[[], object]
+
+
+@dataclass(frozen=True)
 class Outcome:
     name: str
     problem: str | None
@@ -42,55 +48,49 @@ class Outcome:
 
 
 def main(command: str) -> int:
-    with_venv = [("virtual environment", make_venv)]
-    build = [("wheel", build_wheel), ("install", install_wheel)]
-    lint: list[tuple[str, Callable[[], None]]] = [
-        ("cargo fmt", lambda: run("cargo", "fmt", "--check")),
-        ("ruff", lambda: run(PYTHON, "-m", "ruff", "check", *LINTED)),
-        ("ruff format", lambda: run(PYTHON, "-m", "ruff", "format", "--check", *LINTED)),
-        ("mypy --strict", lambda: run(PYTHON, "-m", "mypy")),
-        ("policy", check_policy),
-        ("cargo clippy", check_clippy),
+    environment = Step("virtual environment", make_venv)
+    build = [Step("wheel", build_wheel), Step("install", install_wheel)]
+    lint = [
+        Step("cargo fmt", lambda: run("cargo", "fmt", "--check")),
+        Step("ruff", lambda: run(PYTHON, "-m", "ruff", "check", *LINTED)),
+        Step("ruff format", lambda: run(PYTHON, "-m", "ruff", "format", "--check", *LINTED)),
+        Step("mypy --strict", lambda: run(PYTHON, "-m", "mypy")),
+        Step("policy", check_policy),
+        Step("cargo clippy", check_clippy),
     ]
-    commands: dict[str, list[tuple[str, Callable[[], None]]]] = {
-        "all": [
-            *with_venv,
-            *lint,
-            ("cargo test", lambda: run("cargo", "test", "--locked", "--quiet")),
-            *build,
-            ("stub", check_stub),
-            ("pytest", run_pytest),
-        ],
-        "lint": [*with_venv, *lint],
-        "install": [*with_venv, *build],
-        "pytest": [*with_venv, *build, ("pytest", run_pytest)],
-        "wheel": [*with_venv, *build[:1], ("dist", copy_wheel_to_dist)],
-        "sdist": [*with_venv, ("sdist", lambda: run(PYTHON, "-m", "maturin", "sdist", "--out", "dist"))],
-        "bench": [*with_venv, *build, ("benchmarks", run_benchmarks)],
-        "format": [*with_venv, ("format", format_sources)],
-        "lock": [*with_venv, ("lock", lock_requirements)],
+    tests = [Step("stub", check_stub), Step("pytest", run_pytest)]
+    commands: dict[str, list[Step]] = {
+        "all": [*lint, Step("cargo test", run_cargo_test), *build, *tests],
+        "lint": lint,
+        "install": build,
+        "pytest": [*build, *tests[1:]],
+        "wheel": [*build[:1], Step("dist", copy_wheel_to_dist)],
+        "sdist": [Step("sdist", lambda: run(PYTHON, "-m", "maturin", "sdist", "--out", "dist"))],
+        "bench": [*build, Step("benchmarks", run_benchmarks)],
+        "format": [Step("format", format_sources)],
+        "lock": [Step("lock", lock_requirements)],
     }
-    with_lock = os.open(ROOT, os.O_RDONLY)
-    fcntl.flock(with_lock, fcntl.LOCK_EX)  # `make -j wheel sdist` must not build one environment twice at a time
+    lock = os.open(ROOT, os.O_RDONLY)
+    fcntl.flock(lock, fcntl.LOCK_EX)  # `make -j wheel sdist` must not make one environment twice at a time
     try:
-        return summarise([perform(name, step) for name, step in commands[command]])
+        return summarise([perform(step) for step in [environment, *commands[command]]])
     finally:
-        os.close(with_lock)
+        os.close(lock)
 
 
-def perform(name: str, step: Callable[[], None]) -> Outcome:
-    print(f"\n=== {name}", flush=True)
+def perform(step: Step) -> Outcome:
+    print(f"\n=== {step.name}", flush=True)
     started = time.monotonic()
     problem = None
     try:
-        step()
+        step.action()
     except StepError as error:
         problem = str(error)
-        print(f"--- {name}: {problem}", flush=True)
+        print(f"--- {step.name}: {problem}", flush=True)
     except OSError as error:  # a program that is not installed, a full disk
         problem = f"{type(error).__name__}: {error}"
-        print(f"--- {name}: {problem}", flush=True)
-    return Outcome(name, problem, time.monotonic() - started)
+        print(f"--- {step.name}: {problem}", flush=True)
+    return Outcome(step.name, problem, time.monotonic() - started)
 
 
 def summarise(outcomes: list[Outcome]) -> int:
@@ -105,7 +105,9 @@ def summarise(outcomes: list[Outcome]) -> int:
     print(f"{'total'.ljust(width)}          {total:7.1f}\n")
     for line in CLOSING_LINES:
         print(line)
-    print(f"{len(failed)} of {len(outcomes)} steps failed: {', '.join(failed)}" if failed else "all steps ok", flush=True)
+    print(
+        f"{len(failed)} of {len(outcomes)} steps failed: {', '.join(failed)}" if failed else "all steps ok", flush=True
+    )
     return 1 if failed else 0
 
 
@@ -113,7 +115,7 @@ def summarise(outcomes: list[Outcome]) -> int:
 
 
 def make_venv() -> None:
-    if sys.version_info < (3, 10):
+    if sys.version_info < (3, 10):  # noqa: UP036 - this file may be started by any python3
         raise StepError(f"Python >= 3.10 is needed, this is {sys.version.split()[0]} (make PYTHON=python3.12 ...)")
     stamp = VENV / "stamps" / "requirements"
     wanted = digest([REQUIREMENTS], sys.version)
@@ -190,6 +192,10 @@ def source_files() -> Iterable[Path]:
 
 def check_clippy() -> None:
     run("cargo", "clippy", "--locked", "--quiet", "--all-targets", "--all-features", "--", "-D", "warnings")
+
+
+def run_cargo_test() -> None:
+    run("cargo", "test", "--locked", "--quiet")
 
 
 def check_policy() -> None:

@@ -1,0 +1,45 @@
+"""What every test stands on: the installed wheel, and an environment that says nothing about the machine."""
+
+from __future__ import annotations
+
+import os
+import sysconfig
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import pgiam
+
+# Settings that choose parts of the test run itself; everything else under these prefixes would leak into results.
+KEPT = {"PGIAM_POSTGRES_BIN"}
+PREFIXES = ("AWS_", "PG", "PGIAM_")
+# Where continuous integration and hosting platforms say who a workload is.
+IDENTITY_MARKERS = ("ACTIONS_ID_TOKEN_REQUEST_TOKEN", "ACTIONS_ID_TOKEN_REQUEST_URL", "VERCEL", "VERCEL_OIDC_TOKEN")
+PROXIES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    installed = Path(sysconfig.get_path("platlib"))
+    if not Path(pgiam.__file__).is_relative_to(installed):
+        pytest.exit(f"pgiam comes from {pgiam.__file__}, not from the wheel installed in {installed}", returncode=4)
+    for name in list(os.environ):
+        if (name.startswith(PREFIXES) and name not in KEPT) or name in IDENTITY_MARKERS or name.lower() in PROXIES:
+            del os.environ[name]
+    home = tempfile.TemporaryDirectory(prefix="pgiam-home-")
+    config.add_cleanup(home.cleanup)
+    os.environ["HOME"] = home.name
+    os.environ["USERPROFILE"] = home.name
+    # A test machine may be an EC2 instance with a role of its own.
+    os.environ["AWS_EC2_METADATA_DISABLED"] = "true"
+
+
+@pytest.fixture(autouse=True)
+def environment_stays() -> Iterator[None]:
+    """Whatever a test, or what it drives, sets in the environment is gone after it."""
+    before = dict(os.environ)
+    yield
+    if os.environ != before:
+        os.environ.clear()
+        os.environ.update(before)
