@@ -11,7 +11,7 @@ import re
 import secrets
 import string
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -47,6 +47,7 @@ class TrustRule:
     audience: str | None = None
     subject: str = ANY  # may hold * wildcards
     principal: str | None = None  # an ARN (may hold * wildcards) or "*"
+    original_audience: str | None = None  # `:oaud`: the token's aud, where azp stands in for it (Google)
 
     def admits_identity(self, issuer: str, audiences: Iterable[str], subject: str) -> bool:
         """Whether this statement trusts the bearer of such an identity token."""
@@ -104,6 +105,7 @@ class Directory:
         self._users: dict[str, User] = {}
         self._credentials: dict[str, Credential] = {}
         self._disabled: set[str] = set()
+        self._restrictions: dict[str, Callable[[str, str], bool]] = {}
 
     # --- principals -------------------------------------------------------------------------------
 
@@ -214,6 +216,11 @@ class Directory:
 
     # --- permissions ------------------------------------------------------------------------------
 
+    def restrict(self, access_key: str, allows: Callable[[str, str], bool]) -> None:
+        """Narrow what a key may do, as a session policy does: `allows(action, db_user)` must hold too."""
+        with self._lock:
+            self._restrictions[access_key] = allows
+
     def may_connect(self, credential: Credential, db_user: str, action: str) -> bool:
         """Whether the principal's policies allow this database action."""
         with self._lock:
@@ -223,6 +230,9 @@ class Directory:
             else:
                 holder = self._users.get(credential.principal.rpartition("/")[2])
             if holder is None:
+                return False
+            restriction = self._restrictions.get(credential.access_key)
+            if restriction is not None and not restriction(action, db_user):
                 return False
             if action == DB_CONNECT_ADMIN:
                 return holder.dsql_admin
