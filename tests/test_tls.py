@@ -53,6 +53,8 @@ def listening(context: ssl.SSLContext) -> Iterator[int]:
         try:
             yield listener.getsockname()[1]
         finally:
+            # Where the client never came, this is what the server is waiting for.
+            socket.create_connection(listener.getsockname(), timeout=30).close()
             thread.join()
 
 

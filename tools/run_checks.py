@@ -70,6 +70,8 @@ def main(command: str) -> int:
         "format": [Step("format", format_sources)],
         "lock": [Step("lock", lock_requirements)],
     }
+    if command not in commands:
+        sys.exit(f"no such command: {command!r} (there are {', '.join(commands)})")
     lock = os.open(ROOT, os.O_RDONLY)
     fcntl.flock(lock, fcntl.LOCK_EX)  # `make -j wheel sdist` must not make one environment twice at a time
     try:
@@ -286,4 +288,4 @@ def write(path: Path, text: str) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1]))
+    sys.exit(main(" ".join(sys.argv[1:])))
