@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import os
 from functools import lru_cache
-from typing import TYPE_CHECKING, Final
 
+TYPE_CHECKING = False  # `typing` itself takes longer to import than all of pgiam
 if TYPE_CHECKING:
     # Importing it for real costs several times what the rest of the package does, and libpq's drivers need only a path.
     from ssl import SSLContext
 
 __all__ = ["ca_file", "missing_ca_hint", "rds_regions", "ssl_context"]
 
-_DATA: Final = os.path.join(os.path.dirname(os.path.abspath(__file__)), "data")
-_OVERRIDE: Final = "PGIAM_CA_FILE"
-_BEGINNINGS: Final = (b"-----BEGIN CERTIFICATE-----", b"-----BEGIN TRUSTED CERTIFICATE-----")
+_DATA = os.path.join(os.path.dirname(os.path.abspath(__file__)), "data")
+_OVERRIDE = "PGIAM_CA_FILE"
+_BEGINNINGS = (b"-----BEGIN CERTIFICATE-----", b"-----BEGIN TRUSTED CERTIFICATE-----")
 # https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/UsingWithRDS.SSL.html
-_PUBLISHED: Final = (
+_PUBLISHED = (
     ("us-gov-", "https://truststore.pki.us-gov-west-1.rds.amazonaws.com/global/global-bundle.pem"),
     ("cn-", "https://rds-truststore.s3.cn-north-1.amazonaws.com.cn/global/global-bundle.pem"),
     ("", "https://truststore.pki.rds.amazonaws.com/global/global-bundle.pem"),
