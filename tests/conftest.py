@@ -12,11 +12,21 @@ import pytest
 
 import pgiam
 
-# Settings that choose parts of the test run itself; everything else under these prefixes would leak into results.
+# A setting of the test run itself; everything else under these prefixes would leak into results.
 KEPT = {"PGIAM_POSTGRES_BIN"}
-PREFIXES = ("AWS_", "PG", "PGIAM_")
-# Where continuous integration and hosting platforms say who a workload is.
-IDENTITY_MARKERS = ("ACTIONS_ID_TOKEN_REQUEST_TOKEN", "ACTIONS_ID_TOKEN_REQUEST_URL", "VERCEL", "VERCEL_OIDC_TOKEN")
+PREFIXES = (
+    *("AWS_", "PG", "SSL_CERT_", "SSLKEYLOGFILE"),
+    # Where hosting platforms say who a workload is.
+    *(
+        "ACTIONS_ID_TOKEN_",
+        "BITBUCKET_STEP_OIDC_",
+        "BUILDKITE_AGENT_",
+        "CIRCLE_OIDC_",
+        "FLY_",
+        "TFC_WORKLOAD_",
+        "VERCEL",
+    ),
+)
 PROXIES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
 
 
@@ -25,7 +35,7 @@ def pytest_configure(config: pytest.Config) -> None:
     if not Path(pgiam.__file__).is_relative_to(installed):
         pytest.exit(f"pgiam comes from {pgiam.__file__}, not from the wheel installed in {installed}", returncode=4)
     for name in list(os.environ):
-        if (name.startswith(PREFIXES) and name not in KEPT) or name in IDENTITY_MARKERS or name.lower() in PROXIES:
+        if (name.startswith(PREFIXES) and name not in KEPT) or name.lower() in PROXIES:
             del os.environ[name]
     home = tempfile.TemporaryDirectory(prefix="pgiam-home-")
     config.add_cleanup(home.cleanup)
