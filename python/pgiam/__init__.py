@@ -1,0 +1,77 @@
+"""Log in to PostgreSQL on AWS (RDS, Aurora, RDS Proxy, Aurora DSQL) with IAM instead of a stored password."""
+
+from __future__ import annotations
+
+from ._core import Credentials, Endpoint, Profile, Stats, __version__
+from .client import Client, default_client, do_connect, generate_auth_token, generate_auth_token_async
+from .errors import (
+    ConfigurationError,
+    CredentialsError,
+    EndpointError,
+    Error,
+    TransportError,
+    WrongTypeError,
+)
+
+StaticCredentials = Credentials
+
+TYPE_CHECKING = False  # `typing` itself takes longer to import than all of pgiam
+if TYPE_CHECKING:
+    from . import asyncpg, psycopg, sqlalchemy, tls
+    from .password import Password, password
+    from .tls import ca_file, ssl_context
+
+__all__ = [
+    "Client",
+    "ConfigurationError",
+    "Credentials",
+    "CredentialsError",
+    "Endpoint",
+    "EndpointError",
+    "Error",
+    "Password",
+    "Profile",
+    "StaticCredentials",
+    "Stats",
+    "TransportError",
+    "WrongTypeError",
+    "__version__",
+    "asyncpg",
+    "ca_file",
+    "default_client",
+    "do_connect",
+    "generate_auth_token",
+    "generate_auth_token_async",
+    "password",
+    "psycopg",
+    "sqlalchemy",
+    "ssl_context",
+    "tls",
+]
+
+# Imported when first used: no driver, no `ssl`, no `asyncio` before that.
+_LAZY = {
+    "Password": "password",
+    "ca_file": "tls",
+    "password": "password",
+    "ssl_context": "tls",
+}
+_LAZY_MODULES = ("asyncpg", "psycopg", "sqlalchemy", "tls")
+
+
+def __getattr__(name: str) -> object:
+    if name in _LAZY_MODULES:
+        from importlib import import_module
+
+        return import_module(f".{name}", __name__)
+    if name in _LAZY:
+        from importlib import import_module
+
+        value: object = getattr(import_module(f".{_LAZY[name]}", __name__), name)
+        globals()[name] = value
+        return value
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

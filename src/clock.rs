@@ -1,0 +1,170 @@
+//! The one clock. Everything else takes `now` as an argument.
+
+use std::fmt;
+use std::ops::{Add, Sub};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// A wall-clock instant in milliseconds since the Unix epoch.
+///
+/// Expiry is a statement about wall time (AWS writes it so), which is why nothing here is monotonic:
+/// a laptop that slept for an hour wakes with credentials that are an hour older.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Time(i64);
+
+/// Reads the wall clock.
+#[allow(clippy::disallowed_methods)] // the one place
+pub fn now() -> Time {
+    Time::from_system(SystemTime::now())
+}
+
+impl Time {
+    pub const fn from_millis(millis: i64) -> Self {
+        Self(millis)
+    }
+
+    pub const fn from_secs(secs: i64) -> Self {
+        Self(secs.saturating_mul(1000))
+    }
+
+    pub fn from_system(time: SystemTime) -> Self {
+        let millis = match time.duration_since(UNIX_EPOCH) {
+            Ok(after) => i64::try_from(after.as_millis()).unwrap_or(i64::MAX),
+            Err(before) => -i64::try_from(before.duration().as_millis()).unwrap_or(i64::MAX),
+        };
+        Self(millis)
+    }
+
+    pub fn to_system(self) -> SystemTime {
+        let distance = Duration::from_millis(self.0.unsigned_abs());
+        if self.0 >= 0 {
+            UNIX_EPOCH + distance
+        } else {
+            UNIX_EPOCH - distance
+        }
+    }
+
+    pub const fn millis(self) -> i64 {
+        self.0
+    }
+
+    pub const fn secs(self) -> i64 {
+        self.0.div_euclid(1000)
+    }
+
+    /// Time from `self` until `later`; zero if that has passed.
+    pub fn until(self, later: Time) -> Duration {
+        Duration::from_millis(u64::try_from(later.0.saturating_sub(self.0)).unwrap_or(0))
+    }
+
+    /// `YYYYMMDDTHHMMSSZ`, as SigV4 writes it (years 0 to 9999). The first eight bytes are the date.
+    pub fn amz_date(self) -> [u8; 16] {
+        let secs = self.secs();
+        let (days, second) = (secs.div_euclid(86_400), secs.rem_euclid(86_400));
+        let (year, month, day) = civil_from_days(days);
+        let mut out = *b"00000000T000000Z";
+        digits(&mut out[0..4], year);
+        digits(&mut out[4..6], month);
+        digits(&mut out[6..8], day);
+        digits(&mut out[9..11], second / 3600);
+        digits(&mut out[11..13], second / 60 % 60);
+        digits(&mut out[13..15], second % 60);
+        out
+    }
+}
+
+fn digits(out: &mut [u8], mut value: i64) {
+    for slot in out.iter_mut().rev() {
+        *slot = b'0' + (value.rem_euclid(10)) as u8;
+        value = value.div_euclid(10);
+    }
+}
+
+/// Gregorian date of a day number counted from 1970-01-01 (H. Hinnant, "chrono-compatible low-level
+/// date algorithms": years start in March, so that the leap day comes last).
+fn civil_from_days(days: i64) -> (i64, i64, i64) {
+    let shifted = days + 719_468;
+    let era = shifted.div_euclid(146_097);
+    let day_of_era = shifted.rem_euclid(146_097);
+    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let march_month = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * march_month + 2) / 5 + 1;
+    let month = if march_month < 10 {
+        march_month + 3
+    } else {
+        march_month - 9
+    };
+    let year = year_of_era + era * 400 + i64::from(month <= 2);
+    (year, month, day)
+}
+
+impl Add<Duration> for Time {
+    type Output = Time;
+    fn add(self, duration: Duration) -> Time {
+        Time(
+            self.0
+                .saturating_add(i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)),
+        )
+    }
+}
+
+impl Sub<Duration> for Time {
+    type Output = Time;
+    fn sub(self, duration: Duration) -> Time {
+        Time(
+            self.0
+                .saturating_sub(i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)),
+        )
+    }
+}
+
+impl fmt::Display for Time {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let d = self.amz_date();
+        let part = |range: std::ops::Range<usize>| std::str::from_utf8(&d[range]).unwrap_or("?");
+        write!(
+            f,
+            "{}-{}-{}T{}:{}:{}Z",
+            part(0..4),
+            part(4..6),
+            part(6..8),
+            part(9..11),
+            part(11..13),
+            part(13..15)
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dates_are_gregorian() {
+        // `date -u -d @N +%Y%m%dT%H%M%SZ`
+        for (secs, expected) in [
+            (0, "19700101T000000Z"),
+            (951_782_400, "20000229T000000Z"),
+            (1_724_709_600, "20240826T220000Z"),
+            (1_767_323_045, "20260102T030405Z"),
+            (4_107_542_399, "21000228T235959Z"),
+            (4_107_542_400, "21000301T000000Z"),
+            (-1, "19691231T235959Z"),
+        ] {
+            assert_eq!(Time::from_secs(secs).amz_date(), expected.as_bytes(), "{secs}");
+        }
+    }
+
+    #[test]
+    fn system_time_round_trips_and_never_overflows() {
+        for millis in [0, 1, -1, 1_767_323_045_678] {
+            assert_eq!(
+                Time::from_system(Time::from_millis(millis).to_system()).millis(),
+                millis
+            );
+        }
+        assert_eq!((Time::from_millis(i64::MAX) + Duration::MAX).millis(), i64::MAX);
+        assert_eq!(Time::from_secs(5).until(Time::from_secs(3)), Duration::ZERO);
+        assert_eq!(Time::from_secs(1_767_323_045).to_string(), "2026-01-02T03:04:05Z");
+    }
+}

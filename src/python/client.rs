@@ -1,0 +1,240 @@
+//! `pgiam._core.Client`: the calls that wait block here, with the GIL released, or hand out an awaitable.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use pyo3::prelude::*;
+use pyo3::types::PyString;
+
+use crate::client;
+use crate::clock;
+use crate::credentials::Caller;
+use crate::error::Result;
+use crate::python::convert::{Target, environment_region, raised};
+use crate::python::types::{Credentials, Stats, not_picklable};
+use crate::python::{event_loop, exit, source};
+use crate::refreshing::{self, Outcome, Ticket};
+use crate::runtime;
+
+/// How often a blocked thread looks for Ctrl-C: soon at first, then seldom.
+const FIRST_LOOK: Duration = Duration::from_millis(50);
+const SELDOM_LOOK: Duration = Duration::from_millis(400);
+
+#[pyclass(frozen, subclass, module = "pgiam._core")]
+pub struct Client {
+    inner: client::Client,
+}
+
+/// Credentials that a wait brought, to sign with although their life may be short.
+#[pyclass(frozen, name = "_Entry", module = "pgiam._core")]
+pub struct Entry {
+    inner: Arc<refreshing::Entry>,
+}
+
+#[pymethods]
+impl Client {
+    #[new]
+    #[pyo3(signature = (source=None, /))]
+    fn new(source: Option<&Bound<'_, PyAny>>) -> PyResult<Self> {
+        let source = source::from_python(source).map_err(raised)?;
+        Ok(Self {
+            inner: client::Client::new(source, Arc::new(source::Logger)),
+        })
+    }
+
+    /// A fresh auth token. Waits only if there is nothing valid to sign with.
+    #[pyo3(signature = (*, host=None, user=None, port=None, region=None, token_host=None, expires_in=None))]
+    #[allow(clippy::too_many_arguments)]
+    fn generate_auth_token<'py>(
+        &self,
+        py: Python<'py>,
+        host: Option<&Bound<'py, PyAny>>,
+        user: Option<&Bound<'py, PyAny>>,
+        port: Option<&Bound<'py, PyAny>>,
+        region: Option<&Bound<'py, PyAny>>,
+        token_host: Option<&Bound<'py, PyAny>>,
+        expires_in: Option<&Bound<'py, PyAny>>,
+    ) -> PyResult<Bound<'py, PyString>> {
+        let target = Target::new(host, user, port, region, token_host, expires_in).map_err(raised)?;
+        let entry = match self.inner.usable(Caller::Thread, clock::now()) {
+            Some(entry) => entry,
+            None => {
+                self.check(&target).map_err(raised)?;
+                self.blocking(py, client::Client::wait)?
+            }
+        };
+        self.mint(py, &entry, &target)
+    }
+
+    /// As `generate_auth_token`, but None where that would wait.
+    #[pyo3(signature = (entry, host, user, port, region, token_host, expires_in))]
+    #[allow(clippy::too_many_arguments)]
+    fn _mint<'py>(
+        &self,
+        py: Python<'py>,
+        entry: Option<&Bound<'py, Entry>>,
+        host: Option<&Bound<'py, PyAny>>,
+        user: Option<&Bound<'py, PyAny>>,
+        port: Option<&Bound<'py, PyAny>>,
+        region: Option<&Bound<'py, PyAny>>,
+        token_host: Option<&Bound<'py, PyAny>>,
+        expires_in: Option<&Bound<'py, PyAny>>,
+    ) -> PyResult<Option<Bound<'py, PyString>>> {
+        let target = Target::new(host, user, port, region, token_host, expires_in).map_err(raised)?;
+        let entry = match entry {
+            Some(entry) => Some(Arc::clone(&entry.get().inner)),
+            None => self.inner.usable(Caller::EventLoop, clock::now()),
+        };
+        match entry {
+            Some(entry) => self.mint(py, &entry, &target).map(Some),
+            None => self.check(&target).map(|()| None).map_err(raised),
+        }
+    }
+
+    /// Awaitable: credentials to sign with, or None if whoever fetched them went away.
+    fn _wait<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        self.awaiting(py, client::Client::wait)
+    }
+
+    /// Awaitable: as `_wait`, and newer than the present ones.
+    fn _wait_newer<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        self.awaiting(py, client::Client::refresh)
+    }
+
+    /// The credentials of an entry, or the usable ones, or None.
+    fn _credentials(&self, entry: Option<&Bound<'_, Entry>>) -> Option<Credentials> {
+        let entry = match entry {
+            Some(entry) => Arc::clone(&entry.get().inner),
+            None => self.inner.usable(Caller::EventLoop, clock::now())?,
+        };
+        Some(credentials_of(&entry))
+    }
+
+    /// True if the next token needs no waiting.
+    fn ready(&self) -> bool {
+        self.inner.usable(Caller::Thread, clock::now()).is_some()
+    }
+
+    /// The credentials that sign now.
+    fn credentials(&self, py: Python<'_>) -> PyResult<Credentials> {
+        let entry = match self.inner.usable(Caller::Thread, clock::now()) {
+            Some(entry) => entry,
+            None => self.blocking(py, client::Client::wait)?,
+        };
+        Ok(credentials_of(&entry))
+    }
+
+    /// Fetches new credentials now; the present ones serve until those are here.
+    fn refresh(&self, py: Python<'_>) -> PyResult<Credentials> {
+        let entry = self.blocking(py, client::Client::refresh)?;
+        Ok(credentials_of(&entry))
+    }
+
+    /// Forgets the credentials: the next call fetches new ones.
+    fn invalidate(&self) {
+        self.inner.invalidate();
+    }
+
+    fn stats(&self) -> Stats {
+        self.inner.stats().into()
+    }
+
+    fn __reduce__(&self) -> PyResult<()> {
+        Err(not_picklable("Client"))
+    }
+}
+
+impl Client {
+    fn mint<'py>(
+        &self,
+        py: Python<'py>,
+        entry: &refreshing::Entry,
+        target: &Target<'_>,
+    ) -> PyResult<Bound<'py, PyString>> {
+        let region = environment_region();
+        let token = self.inner.mint(
+            entry,
+            &target.address(),
+            target.login(),
+            region.as_deref(),
+            clock::now(),
+        );
+        token
+            .map(|token| PyString::new(py, token.value.reveal()))
+            .map_err(raised)
+    }
+
+    /// What is wrong with the arguments is said before anybody waits for the network.
+    fn check(&self, target: &Target<'_>) -> Result<()> {
+        // The profile's region is not known yet; a stand-in shows every other fault.
+        let region = environment_region().unwrap_or_else(|| "us-east-1".to_owned());
+        let endpoint = crate::endpoint::Endpoint::parse(&target.address(), Some(&region))?;
+        target.login().check(endpoint.kind).map(drop)
+    }
+
+    fn blocking(
+        &self,
+        py: Python<'_>,
+        begin: fn(&client::Client, Caller, clock::Time) -> Result<Ticket>,
+    ) -> PyResult<Arc<refreshing::Entry>> {
+        exit::watch(py)?;
+        loop {
+            let ticket = begin(&self.inner, Caller::Thread, clock::now()).map_err(raised)?;
+            match blocked(py, ticket)? {
+                Outcome::Ready(entry) => return Ok(entry),
+                Outcome::Failed(error) => return Err(raised(error)),
+                Outcome::Abandoned => {}
+            }
+        }
+    }
+
+    fn awaiting<'py>(
+        &self,
+        py: Python<'py>,
+        begin: fn(&client::Client, Caller, clock::Time) -> Result<Ticket>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let ticket = begin(&self.inner, Caller::EventLoop, clock::now()).map_err(raised)?;
+        event_loop::awaitable(py, async move { Ok(Awaited(ticket.outcome().await)) })
+    }
+}
+
+/// Becomes a Python object where the GIL is held anyway, and never on the runtime's own thread.
+struct Awaited(Outcome);
+
+impl<'py> IntoPyObject<'py> for Awaited {
+    type Target = PyAny;
+    type Output = Bound<'py, PyAny>;
+    type Error = PyErr;
+
+    fn into_pyobject(self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        match self.0 {
+            Outcome::Ready(inner) => Ok(Bound::new(py, Entry { inner })?.into_any()),
+            Outcome::Failed(error) => Err(raised(error)),
+            Outcome::Abandoned => Ok(py.None().into_bound(py)),
+        }
+    }
+}
+
+fn blocked(py: Python<'_>, ticket: Ticket) -> PyResult<Outcome> {
+    let handle = runtime::handle().map_err(raised)?;
+    let mut outcome = Box::pin(ticket.outcome());
+    let mut patience = FIRST_LOOK;
+    loop {
+        let done = py.detach(|| {
+            let done = handle.block_on(async { tokio::time::timeout(patience, &mut outcome).await });
+            exit::stay_away_if_closing();
+            done
+        });
+        match done {
+            Ok(outcome) => return Ok(outcome),
+            Err(_) => py.check_signals()?,
+        }
+        patience = (patience * 2).min(SELDOM_LOOK);
+    }
+}
+
+fn credentials_of(entry: &refreshing::Entry) -> Credentials {
+    Credentials {
+        inner: entry.signer.credentials().clone(),
+    }
+}

@@ -1,0 +1,93 @@
+//! Awaiting the runtime from Python: `pyo3-async-runtimes` over our own per-process runtime. Its `tokio`
+//! module is not used because that one's runtime does not survive a fork.
+
+use std::future::Future;
+use std::pin::Pin;
+
+use pyo3::prelude::*;
+use pyo3_async_runtimes::TaskLocals;
+use pyo3_async_runtimes::generic::{self, ContextExt, JoinError, Runtime};
+
+use crate::python::exit;
+use crate::runtime;
+
+tokio::task_local! {
+    static LOCALS: TaskLocals;
+}
+
+struct PerProcessRuntime;
+
+pub struct Panicked(tokio::task::JoinError);
+
+impl JoinError for Panicked {
+    fn is_panic(&self) -> bool {
+        self.0.is_panic()
+    }
+
+    fn into_panic(self) -> Box<dyn std::any::Any + Send + 'static> {
+        self.0.into_panic()
+    }
+}
+
+pub struct Joined(tokio::task::JoinHandle<()>);
+
+impl Future for Joined {
+    type Output = Result<(), Panicked>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut std::task::Context<'_>) -> std::task::Poll<Self::Output> {
+        Pin::new(&mut self.0).poll(context).map_err(Panicked)
+    }
+}
+
+impl Runtime for PerProcessRuntime {
+    type JoinError = Panicked;
+    type JoinHandle = Joined;
+
+    fn spawn<F>(future: F) -> Joined
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        Joined(handle().spawn(future))
+    }
+
+    fn spawn_blocking<F>(work: F) -> Joined
+    where
+        F: FnOnce() + Send + 'static,
+    {
+        Joined(handle().spawn_blocking(move || {
+            if !exit::must_stay_away() {
+                work();
+            }
+        }))
+    }
+}
+
+impl ContextExt for PerProcessRuntime {
+    fn scope<F, R>(locals: TaskLocals, future: F) -> Pin<Box<dyn Future<Output = R> + Send>>
+    where
+        F: Future<Output = R> + Send + 'static,
+    {
+        Box::pin(LOCALS.scope(locals, future))
+    }
+
+    fn get_task_locals() -> Option<TaskLocals> {
+        LOCALS.try_with(Clone::clone).ok()
+    }
+}
+
+fn handle() -> &'static tokio::runtime::Handle {
+    // `awaitable` has asked for it before, and it stays.
+    runtime::handle().expect("the runtime was started before")
+}
+
+/// A future of the running event loop that ends as `future` does.
+pub fn awaitable<'py, F, T>(py: Python<'py>, future: F) -> PyResult<Bound<'py, PyAny>>
+where
+    F: Future<Output = PyResult<T>> + Send + 'static,
+    T: for<'a> IntoPyObject<'a> + Send + 'static,
+{
+    runtime::handle().map_err(super::convert::raised)?;
+    exit::watch(py)?;
+    let locals = TaskLocals::with_running_loop(py)?;
+    generic::future_into_py_with_locals::<PerProcessRuntime, _, T>(py, locals, future)
+}

@@ -1,0 +1,333 @@
+//! The stateful half of the cache: holds the present credentials, lets one fetch run at a time, and lets
+//! everybody else wait for that one. What to do when is decided in `cache.rs`.
+
+use std::hash::{BuildHasher, RandomState};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use arc_swap::ArcSwapOption;
+use tokio::sync::watch;
+
+use crate::cache::{self, Decision, Lease};
+use crate::clock::{self, Time};
+use crate::credentials::{Caller, Credentials, Failure, Fetch, Source};
+use crate::error::{Error, Result};
+use crate::process::PerProcess;
+use crate::runtime;
+use crate::token::Signer;
+
+/// No source is waited for longer. The AWS sources have shorter limits of their own; this one is for a
+/// callable that hangs.
+const FETCH_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Credentials ready to sign, and how long they are good for.
+pub struct Entry {
+    pub signer: Signer,
+    pub lease: Lease,
+}
+
+/// What those who waited get.
+#[derive(Clone)]
+pub enum Outcome {
+    Ready(Arc<Entry>),
+    Failed(Error),
+    /// Nobody finished it: start anew.
+    Abandoned,
+}
+
+/// Told of what happens where no caller waits.
+pub trait Observer: Send + Sync + 'static {
+    fn early_refresh_failed(&self, error: &Error, valid_until: Option<Time>);
+}
+
+#[derive(Default)]
+pub struct Counters {
+    pub refreshes: AtomicU64,
+    pub refresh_failures: AtomicU64,
+    pub waits: AtomicU64,
+    last_refresh: AtomicI64,
+}
+
+impl Counters {
+    pub fn last_refresh(&self) -> Option<Time> {
+        let millis = self.last_refresh.load(Ordering::Relaxed);
+        (millis != 0).then(|| Time::from_millis(millis))
+    }
+}
+
+/// A place in the queue for the one fetch that is under way.
+pub struct Ticket(watch::Receiver<Option<Outcome>>);
+
+impl Ticket {
+    pub async fn outcome(mut self) -> Outcome {
+        match self
+            .0
+            .wait_for(Option::is_some)
+            .await
+            .map(|outcome| outcome.clone())
+        {
+            Ok(Some(outcome)) => outcome,
+            // The sender is gone: the fetch panicked.
+            Ok(None) | Err(_) => Outcome::Abandoned,
+        }
+    }
+}
+
+pub struct Refreshing {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    source: Arc<dyn Source>,
+    observer: Arc<dyn Observer>,
+    entry: ArcSwapOption<Entry>,
+    /// Counts `invalidate` calls, so that a fetch begun before one cannot bring the old answer back.
+    generation: AtomicU64,
+    counters: Counters,
+    flight: PerProcess<Flight>,
+}
+
+/// What a process knows of its own fetches.
+struct Flight {
+    state: Mutex<FlightState>,
+    spread: f64,
+}
+
+#[derive(Default)]
+struct FlightState {
+    running: Option<(u64, watch::Receiver<Option<Outcome>>)>,
+    failures: u32,
+    last_error: Option<Error>,
+    not_before: Option<Time>,
+}
+
+impl Flight {
+    fn new() -> Self {
+        Self {
+            state: Mutex::default(),
+            spread: random_unit(),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, FlightState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Refreshing {
+    pub fn new(source: Arc<dyn Source>, observer: Arc<dyn Observer>) -> Self {
+        Self {
+            shared: Arc::new(Shared {
+                source,
+                observer,
+                entry: ArcSwapOption::empty(),
+                generation: AtomicU64::new(0),
+                counters: Counters::default(),
+                flight: PerProcess::new(),
+            }),
+        }
+    }
+
+    pub fn counters(&self) -> &Counters {
+        &self.shared.counters
+    }
+
+    /// Whatever is held, valid or not.
+    pub fn present(&self) -> Option<Arc<Entry>> {
+        self.shared.entry.load_full()
+    }
+
+    /// Something to sign with, if there is any without waiting. In the early window this starts the one
+    /// refresh, and does not wait for it.
+    pub fn usable(&self, caller: Caller, now: Time) -> Option<Arc<Entry>> {
+        let entry = self.shared.entry.load_full();
+        if let Some(entry) = &entry
+            && now < entry.lease.fresh_until()
+            && now >= entry.lease.obtained_at
+        {
+            return Some(Arc::clone(entry));
+        }
+        self.look_closer(entry, caller, now)
+    }
+
+    fn look_closer(&self, entry: Option<Arc<Entry>>, caller: Caller, now: Time) -> Option<Arc<Entry>> {
+        let spread = self.shared.flight().spread;
+        match entry.as_ref().map(|entry| entry.lease.decide(now, spread)) {
+            Some(Decision::Use) => entry,
+            Some(Decision::UseAndRefresh) => {
+                if self.shared.is_backing_off(now) {
+                    return entry;
+                }
+                match self.shared.fetch_at_hand(now) {
+                    Some(Ok(new)) => Some(new),
+                    Some(Err(error)) => {
+                        self.shared.failed(&error, now);
+                        entry
+                    }
+                    None => {
+                        // Both ends of the early window are somebody else's to report: a failure to
+                        // start is remembered like a failed fetch.
+                        if let Err(error) = self.start(caller, now) {
+                            self.shared.observer.early_refresh_failed(&error, None);
+                        }
+                        entry
+                    }
+                }
+            }
+            Some(Decision::Wait) | None => self.shared.fetch_at_hand(now).and_then(Result::ok),
+        }
+    }
+
+    /// Joins the fetch that is under way, or begins one. Right after a failure the same error comes back
+    /// at once, so that a service which cannot log in says so instead of piling up waiters.
+    pub fn start(&self, caller: Caller, now: Time) -> Result<Ticket> {
+        let shared = &self.shared;
+        let generation = shared.generation.load(Ordering::Acquire);
+        let sender = {
+            let mut state = shared.flight().lock();
+            if let Some((since, running)) = &state.running
+                && *since == generation
+                && running.has_changed().is_ok()
+            {
+                return Ok(Ticket(running.clone()));
+            }
+            if let (Some(error), Some(not_before)) = (&state.last_error, state.not_before)
+                && now < not_before
+                && not_before < now + cache::LAST_BACK_OFF + Duration::from_secs(1)
+            {
+                return Err(error.clone());
+            }
+            let (sender, receiver) = watch::channel(None);
+            state.running = Some((generation, receiver));
+            sender
+        };
+        let ticket = Ticket(sender.subscribe());
+        // Outside the lock: a source may run Python here.
+        let fetch = shared.source.fetch(caller);
+        let flight = Arc::clone(shared);
+        runtime::spawn(async move { flight.run(fetch, generation, sender).await })?;
+        Ok(ticket)
+    }
+
+    /// Forgets the credentials, and the failure that may be held against the source.
+    pub fn invalidate(&self) {
+        self.shared.generation.fetch_add(1, Ordering::AcqRel);
+        self.shared.entry.store(None);
+        self.shared.forget_failure();
+    }
+
+    /// Makes the next `start` fetch even right after a failure.
+    pub fn forget_failure(&self) {
+        self.shared.forget_failure();
+    }
+}
+
+impl Shared {
+    fn flight(&self) -> &Flight {
+        self.flight.get_or_init(Flight::new)
+    }
+
+    fn is_backing_off(&self, now: Time) -> bool {
+        self.flight().lock().not_before.is_some_and(|at| now < at)
+    }
+
+    fn forget_failure(&self) {
+        let mut state = self.flight().lock();
+        (state.failures, state.last_error, state.not_before) = (0, None, None);
+    }
+
+    fn fetch_at_hand(&self, now: Time) -> Option<Result<Arc<Entry>>> {
+        let generation = self.generation.load(Ordering::Acquire);
+        let answer = self.source.at_hand()?;
+        Some(answer.and_then(|credentials| self.keep(credentials, generation, now)))
+    }
+
+    async fn run(&self, fetch: Fetch, generation: u64, sender: watch::Sender<Option<Outcome>>) {
+        let answer = tokio::time::timeout(FETCH_TIMEOUT, fetch).await;
+        let now = clock::now();
+        let outcome = match answer {
+            Ok(Ok(credentials)) => match self.keep(credentials, generation, now) {
+                Ok(entry) => Outcome::Ready(entry),
+                Err(error) => Outcome::Failed(error),
+            },
+            Ok(Err(Failure::Failed(error))) => Outcome::Failed(error),
+            Ok(Err(Failure::Abandoned)) => Outcome::Abandoned,
+            Err(_) => Outcome::Failed(Error::transport(
+                format!(
+                    "the credential source did not answer within {} s",
+                    FETCH_TIMEOUT.as_secs()
+                ),
+                "Give the source a time-out of its own; pgiam tries again at the next use.",
+            )),
+        };
+        if let Outcome::Failed(error) = &outcome {
+            self.failed(error, now);
+        }
+        {
+            let mut state = self.flight().lock();
+            if state
+                .running
+                .as_ref()
+                .is_some_and(|(since, _)| *since == generation)
+            {
+                state.running = None;
+            }
+        }
+        // Nobody may be waiting: an early refresh has no waiters.
+        sender.send_replace(Some(outcome));
+    }
+
+    fn keep(&self, credentials: Credentials, generation: u64, now: Time) -> Result<Arc<Entry>> {
+        let credentials = credentials.check()?;
+        let lease = Lease {
+            obtained_at: now,
+            valid_until: credentials.expires_at,
+            is_constant: self.source.is_constant(),
+        };
+        if let Some(end) = lease.valid_until
+            && end <= now
+        {
+            return Err(Error::credentials(
+                format!(
+                    "{} gave credentials that expired at {end}; it is {now}",
+                    credentials.source
+                ),
+                "Renew them at their source, and check this machine's clock.",
+            ));
+        }
+        let entry = Arc::new(Entry {
+            signer: Signer::new(credentials),
+            lease,
+        });
+        if self.generation.load(Ordering::Acquire) == generation {
+            self.entry.store(Some(Arc::clone(&entry)));
+        }
+        self.counters.refreshes.fetch_add(1, Ordering::Relaxed);
+        self.counters.last_refresh.store(now.millis(), Ordering::Relaxed);
+        self.forget_failure();
+        Ok(entry)
+    }
+
+    fn failed(&self, error: &Error, now: Time) {
+        self.counters.refresh_failures.fetch_add(1, Ordering::Relaxed);
+        {
+            let mut state = self.flight().lock();
+            state.failures = state.failures.saturating_add(1);
+            state.last_error = Some(error.clone());
+            state.not_before = Some(now + cache::back_off(state.failures, random_unit()));
+        }
+        let present = self.entry.load_full();
+        if let Some(entry) = present
+            && entry.lease.valid_until.is_none_or(|end| now < end)
+        {
+            self.observer.early_refresh_failed(error, entry.lease.valid_until);
+        }
+    }
+}
+
+/// 0..1. The process id is mixed in, because a forked child inherits the state of every generator.
+fn random_unit() -> f64 {
+    let bits = RandomState::new().hash_one((std::process::id(), clock::now().millis()));
+    (bits >> 11) as f64 / (1u64 << 53) as f64
+}
