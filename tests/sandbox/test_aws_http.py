@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pgiam.sandbox.http import (
-    BadRequest,
+    BadRequestError,
     Delivery,
     Request,
     Response,
@@ -50,7 +50,7 @@ async def echo(request: Request) -> Response:
     if request.path == "/fail":
         raise RuntimeError("as asked")
     if request.path == "/refuse":
-        raise BadRequest(422, "as asked")
+        raise BadRequestError(422, "as asked")
     delivery = Delivery(request.query.get("delivery", "whole"))
     text = f"{request.method} {request.path} {sorted(request.query.items())} {request.body!r}"
     return Response(200, text.encode(), {"X-Echo": "yes"}, delivery)
@@ -191,13 +191,13 @@ def test_garbage_gets_4xx_or_silence_and_never_a_crash(pieces: list[bytes]) -> N
 
 @given(st.binary(max_size=500))
 def test_head_parser_only_ever_raises_bad_request(data: bytes) -> None:
-    with contextlib.suppress(BadRequest):
+    with contextlib.suppress(BadRequestError):
         parse_head(data)
 
 
 @given(st.text(max_size=200))
 def test_form_parser_only_ever_raises_bad_request(text: str) -> None:
-    with contextlib.suppress(BadRequest):
+    with contextlib.suppress(BadRequestError):
         parse_form(text)
 
 
@@ -205,7 +205,8 @@ def test_deliveries() -> None:
     async def body(server: Server) -> None:
         ask = "GET /?delivery={} HTTP/1.1\r\nHost: h\r\n\r\n"
         garbage = await talk(server, ask.format("garbage").encode())
-        assert garbage and not garbage.startswith(b"HTTP")
+        assert garbage
+        assert not garbage.startswith(b"HTTP")
         truncated = await talk(server, ask.format("truncated").encode())
         head, _, rest = truncated.partition(b"\r\n\r\n")
         assert f"Content-Length: {len(rest)}".encode() not in head
@@ -225,8 +226,8 @@ def test_close_drops_idle_and_hanging_connections() -> None:
         idle = await asyncio.open_connection("127.0.0.1", server.port)
         hanging = await asyncio.open_connection("127.0.0.1", server.port)
         hanging[1].write(b"GET /?delivery=hang HTTP/1.1\r\nHost: h\r\n\r\n")
-        while server.open_connections < 2:
-            await asyncio.sleep(0.01)
+        assert (await talk(server, b"GET / HTTP/1.1\r\nHost: h\r\n\r\n")).startswith(b"HTTP/1.1 200")
+        assert server.open_connections >= 2
         await asyncio.wait_for(server.close(), WAIT)
         for reader, writer in (idle, hanging):
             with contextlib.suppress(ConnectionError):

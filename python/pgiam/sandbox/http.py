@@ -66,7 +66,7 @@ class Response:
 Handler = Callable[[Request], Awaitable[Response]]
 
 
-class BadRequest(Exception):
+class BadRequestError(Exception):
     """The bytes received are no acceptable request. Holds the status to answer with, and never the bytes."""
 
     def __init__(self, status: int, reason: str) -> None:
@@ -95,26 +95,26 @@ def parse_head(data: bytes) -> Head:
     try:
         lines = data.decode("ascii").split("\r\n")
     except UnicodeDecodeError:
-        raise BadRequest(400, "the request head is not ASCII") from None
+        raise BadRequestError(400, "the request head is not ASCII") from None
     request_line, *header_lines = lines
     parts = request_line.split(" ")
     if len(parts) != 3:
-        raise BadRequest(400, "the request line has not three parts")
+        raise BadRequestError(400, "the request line has not three parts")
     method, target, version = parts
     if not method or not set(method) <= TOKEN_CHARACTERS:
-        raise BadRequest(400, "the method is not a token")
+        raise BadRequestError(400, "the method is not a token")
     if version not in ("HTTP/1.1", "HTTP/1.0"):
-        raise BadRequest(505, "only HTTP/1.0 and HTTP/1.1 are spoken here")
+        raise BadRequestError(505, "only HTTP/1.0 and HTTP/1.1 are spoken here")
     raw_path, raw_query = parse_target(target)
     headers = parse_headers(header_lines)
     if version == "HTTP/1.1" and "host" not in headers:
-        raise BadRequest(400, "there is no Host header")
+        raise BadRequestError(400, "there is no Host header")
     return Head(method, raw_path, raw_query, headers, version)
 
 
 def parse_target(target: str) -> tuple[str, str]:
     if any(ord(character) <= 0x20 or ord(character) == 0x7F for character in target):
-        raise BadRequest(400, "the target holds a control character")
+        raise BadRequestError(400, "the target holds a control character")
     if target.startswith("/"):
         path, _, query = target.partition("#")[0].partition("?")
         return path, query
@@ -123,25 +123,25 @@ def parse_target(target: str) -> tuple[str, str]:
         try:
             split = urlsplit(target)
         except ValueError:
-            raise BadRequest(400, "the target is no URL") from None
+            raise BadRequestError(400, "the target is no URL") from None
         return split.path or "/", split.query
-    raise BadRequest(400, "the target is neither a path nor an http URL")
+    raise BadRequestError(400, "the target is neither a path nor an http URL")
 
 
 def parse_headers(lines: list[str]) -> dict[str, str]:
     if len(lines) > MAX_HEADERS:
-        raise BadRequest(431, "too many headers")
+        raise BadRequestError(431, "too many headers")
     headers: dict[str, str] = {}
     for line in lines:
         name, colon, value = line.partition(":")
         if not colon or not name or not set(name) <= TOKEN_CHARACTERS:
-            raise BadRequest(400, "a header line has no valid name")
+            raise BadRequestError(400, "a header line has no valid name")
         value = value.strip(" \t")
         if any((ord(character) < 0x20 and character != "\t") or ord(character) == 0x7F for character in value):
-            raise BadRequest(400, "a header value holds a control character")
+            raise BadRequestError(400, "a header value holds a control character")
         name = name.lower()
         if name in headers and name in SINGLE_HEADERS:
-            raise BadRequest(400, f"more than one {name} header")
+            raise BadRequestError(400, f"more than one {name} header")
         headers[name] = f"{headers[name]}, {value}" if name in headers else value
     return headers
 
@@ -152,16 +152,16 @@ def body_length(headers: Mapping[str, str], max_body: int) -> int | None:
     length = headers.get("content-length")
     if coding is not None:
         if length is not None:
-            raise BadRequest(400, "both Content-Length and Transfer-Encoding were sent")
+            raise BadRequestError(400, "both Content-Length and Transfer-Encoding were sent")
         if coding.lower() != "chunked":
-            raise BadRequest(501, "the only transfer coding spoken here is chunked")
+            raise BadRequestError(501, "the only transfer coding spoken here is chunked")
         return None
     if length is None:
         return 0
     if not (length.isascii() and length.isdigit()) or len(length) > 18:
-        raise BadRequest(400, "Content-Length is not a number")
+        raise BadRequestError(400, "Content-Length is not a number")
     if int(length) > max_body:
-        raise BadRequest(413, "the body is too large")
+        raise BadRequestError(413, "the body is too large")
     return int(length)
 
 
@@ -170,10 +170,10 @@ def parse_form(text: str) -> dict[str, str]:
     try:
         pairs = parse_qsl(text, keep_blank_values=True, errors="strict", max_num_fields=1000)
     except ValueError:
-        raise BadRequest(400, "the query string is malformed") from None
+        raise BadRequestError(400, "the query string is malformed") from None
     fields = dict(pairs)
     if len(fields) != len(pairs):
-        raise BadRequest(400, "a query parameter is given twice")
+        raise BadRequestError(400, "a query parameter is given twice")
     return fields
 
 
@@ -187,26 +187,26 @@ async def read_chunks(reader: asyncio.StreamReader, max_body: int) -> bytes:
     while True:
         size_text = (await read_line(reader)).partition(b";")[0].strip()
         if not size_text or len(size_text) > 8 or not set(size_text) <= set(b"0123456789abcdefABCDEF"):
-            raise BadRequest(400, "a chunk size is not a hexadecimal number")
+            raise BadRequestError(400, "a chunk size is not a hexadecimal number")
         size = int(size_text, 16)
         if len(body) + size > max_body:
-            raise BadRequest(413, "the body is too large")
+            raise BadRequestError(413, "the body is too large")
         if size == 0:
             break
         body += await reader.readexactly(size)
         if await reader.readexactly(2) != b"\r\n":
-            raise BadRequest(400, "a chunk is longer than its size")
+            raise BadRequestError(400, "a chunk is longer than its size")
     for _ in range(MAX_HEADERS):  # trailers are read and dropped
         if not await read_line(reader):
             return bytes(body)
-    raise BadRequest(431, "too many trailers")
+    raise BadRequestError(431, "too many trailers")
 
 
 async def read_line(reader: asyncio.StreamReader) -> bytes:
     try:
         return (await reader.readuntil(b"\r\n"))[:-2]
     except asyncio.LimitOverrunError:
-        raise BadRequest(400, "a line is too long") from None
+        raise BadRequestError(400, "a line is too long") from None
 
 
 async def read_head(reader: asyncio.StreamReader) -> Head | None:
@@ -214,10 +214,10 @@ async def read_head(reader: asyncio.StreamReader) -> Head | None:
     try:
         data = await reader.readuntil(b"\r\n\r\n")
     except asyncio.LimitOverrunError:
-        raise BadRequest(431, "the request head is too large") from None
+        raise BadRequestError(431, "the request head is too large") from None
     except asyncio.IncompleteReadError as error:
         if error.partial.strip(b"\r\n"):
-            raise BadRequest(400, "the request ended in its head") from None
+            raise BadRequestError(400, "the request ended in its head") from None
         return None
     return parse_head(data[:-4].lstrip(b"\r\n"))  # RFC 9112, 2.2: skip empty lines before the request line
 
@@ -320,22 +320,22 @@ class Server:
                 raw_path=head.raw_path,
                 raw_query=head.raw_query,
             )
-        except BadRequest as error:
+        except BadRequestError as error:
             log.debug("refused a request: %s", error.reason)
             await self._refuse(reader, writer, error)
             return False
         keep_alive = head.keep_alive()
         try:
             response = await self._handler(request)
-        except BadRequest as error:
+        except BadRequestError as error:
             response = Response(error.status, f"{error.reason}\n".encode(), {"Content-Type": "text/plain"})
         except Exception:
             # The request is not logged: it may hold an identity token.
             log.exception("the handler of %s %s failed", request.method, request.path)
             response = Response(500, b"internal error\n", {"Content-Type": "text/plain"})
-        return await self._deliver(reader, writer, response, keep_alive, head.method == "HEAD")
+        return await self._deliver(reader, writer, response, keep_alive=keep_alive, head_only=head.method == "HEAD")
 
-    async def _refuse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, error: BadRequest) -> None:
+    async def _refuse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, error: BadRequestError) -> None:
         body = f"{error.reason}\n".encode()
         response = Response(error.status, body, {"Content-Type": "text/plain"})
         writer.write(serialize(response, now=self._now(), keep_alive=False))
@@ -350,6 +350,7 @@ class Server:
         reader: asyncio.StreamReader,
         writer: asyncio.StreamWriter,
         response: Response,
+        *,
         keep_alive: bool,
         head_only: bool,
     ) -> bool:
