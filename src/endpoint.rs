@@ -367,3 +367,6 @@ fn is_word(label: &str) -> bool {
 fn strip_suffix_label<'a>(host: &'a str, suffix: &str) -> Option<&'a str> {
     host.strip_suffix(suffix)?.strip_suffix('.')
 }
+
+#[cfg(test)]
+mod tests;

@@ -256,3 +256,6 @@ fn push_hex(bytes: &[u8], out: &mut String) {
         out.push(char::from(HEX[usize::from(byte & 15)]));
     }
 }
+
+#[cfg(test)]
+mod tests;
