@@ -45,12 +45,7 @@ def secure_libpq(params: MutableMapping[str, Any]) -> None:
 
 def secure_asyncpg(params: MutableMapping[str, Any]) -> None:
     """asyncpg: `ssl`, which is a mode, a bool or an SSLContext. A context of the caller's own is not looked into."""
-    for key in ("sslmode", "sslrootcert", "sslnegotiation"):
-        if key in params:
-            raise ConfigurationError(
-                f"asyncpg.connect() has no parameter {key}",
-                hint="Write ?ssl=require or ?ssl=verify-full in the URL, or pass ssl= an SSLContext.",
-            )
+    _refuse_libpq_words(params, "asyncpg", "Write ?ssl=require or ?ssl=verify-full, or pass ssl= an SSLContext.")
     said = params.get("ssl")
     if isinstance(said, ssl.SSLContext):
         return
@@ -64,6 +59,7 @@ def secure_asyncpg(params: MutableMapping[str, Any]) -> None:
 
 def secure_pg8000(params: MutableMapping[str, Any]) -> None:
     """pg8000: `ssl_context`; its own default tries TLS unverified, then plain text."""
+    _refuse_libpq_words(params, "pg8000", "Leave it out for full verification, or pass ssl_context= an SSLContext.")
     said = params.get("ssl_context")
     if said is True or isinstance(said, ssl.SSLContext):
         return
@@ -93,6 +89,13 @@ def _asyncpg_mode(said: object) -> str:
             hint="Leave ssl out for full verification, or pass pgiam.ssl_context().",
         )
     return mode.replace("_", "-")
+
+
+def _refuse_libpq_words(params: MutableMapping[str, Any], driver: str, hint: str) -> None:
+    # Such a URL was written for psycopg. The driver would raise a TypeError that says no more than the name.
+    for key in ("sslmode", "sslrootcert", "sslnegotiation"):
+        if key in params:
+            raise ConfigurationError(f"{driver} has no parameter {key}", hint=hint)
 
 
 def _refuse_clear(mode: object, *, said: str) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import pgiam
@@ -20,21 +19,38 @@ if TYPE_CHECKING:
 _log = logging.getLogger("pgiam")
 
 
-@dataclass(frozen=True)
 class Signing:
     """Signs for a login. Without a client of its own it uses the default client, which is made at the first token."""
 
-    client: Client | None = None
-    region: str | None = None
-    token_host: str | None = None
-    expires_in: int | None = None
+    # Made once per connection by the plain hook, so it has no dataclass's slower construction.
+    __slots__ = ("client", "expires_in", "region", "token_host")
 
-    def __post_init__(self) -> None:
-        if self.client is not None and not isinstance(self.client, pgiam.Client):
+    def __init__(
+        self,
+        client: Client | None = None,
+        region: str | None = None,
+        token_host: str | None = None,
+        expires_in: int | None = None,
+    ) -> None:
+        if client is not None and not isinstance(client, pgiam.Client):
             raise WrongTypeError(
-                f"client must be a pgiam.Client, not {type(self.client).__name__}",
+                f"client must be a pgiam.Client, not {type(client).__name__}",
                 hint="Pass client=pgiam.Client(...), or leave it out for the default client.",
             )
+        self.client = client
+        self.region = region
+        self.token_host = token_host
+        self.expires_in = expires_in
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Signing) and self._options == other._options
+
+    def __hash__(self) -> int:
+        return hash(self._options)
+
+    @property
+    def _options(self) -> tuple[object, ...]:
+        return self.client, self.region, self.token_host, self.expires_in
 
     @property
     def signer(self) -> Client:

@@ -29,7 +29,6 @@ from ._signing import Signing
 from .errors import ConfigurationError, WrongTypeError
 
 if TYPE_CHECKING:
-    from sqlalchemy import URL
     from sqlalchemy.ext.asyncio import AsyncEngine
 
     from .client import Client
@@ -58,7 +57,7 @@ def do_connect(
     client: Client | None, dialect: Dialect, conn_rec: object, cargs: list[Any], cparams: dict[str, Any]
 ) -> None:
     """The body of `pgiam.do_connect` and `client.do_connect`."""
-    _Hook(Signing(client), None)(dialect, conn_rec, cargs, cparams)
+    _provide(Signing(client), None, dialect, cargs, cparams)
 
 
 def attach(
@@ -75,7 +74,7 @@ def attach(
     When the server refuses a login, the client drops its credentials, at most once a minute, so that the next
     connection starts with fresh ones.
     """
-    hook = _Hook(Signing(client, region, token_host, expires_in), tls, heals=True)
+    hook = _Hook(Signing(client, region, token_host, expires_in), tls)
     sync_engine = getattr(engine, "sync_engine", engine)
     if not isinstance(sync_engine, Engine):
         raise WrongTypeError(f"cannot attach to {type(engine).__name__}", hint="Pass the Engine or AsyncEngine itself.")
@@ -103,7 +102,7 @@ def attach(
 
 
 def create_engine(
-    url: str | URL,
+    url: str | sa.URL,
     *,
     client: Client | None = None,
     token_host: str | None = None,
@@ -113,13 +112,13 @@ def create_engine(
     **options: Any,
 ) -> Engine:
     """`sqlalchemy.create_engine`, attached. What is said in `options` wins over the defaults set here."""
-    defaults = _defaults(make_url(url), Signing(client, region, token_host, expires_in), tls, options)
+    defaults = _defaults(url, Signing(client, region, token_host, expires_in), tls, options)
     engine = sa.create_engine(url, **{**defaults, **options})
     return attach(engine, client=client, token_host=token_host, region=region, expires_in=expires_in, tls=tls)
 
 
 def create_async_engine(
-    url: str | URL,
+    url: str | sa.URL,
     *,
     client: Client | None = None,
     token_host: str | None = None,
@@ -131,44 +130,46 @@ def create_async_engine(
     """`sqlalchemy.ext.asyncio.create_async_engine`, attached. What is said in `options` wins over the defaults."""
     from sqlalchemy.ext.asyncio import create_async_engine as create
 
-    defaults = _defaults(make_url(url), Signing(client, region, token_host, expires_in), tls, options)
+    defaults = _defaults(url, Signing(client, region, token_host, expires_in), tls, options)
     engine = create(url, **{**defaults, **options})
     return attach(engine, client=client, token_host=token_host, region=region, expires_in=expires_in, tls=tls)
 
 
 class _Hook:
-    """A `do_connect` listener: fills in `cparams` and leaves the connecting to SQLAlchemy."""
+    """The listener that `attach` puts on an engine."""
 
-    def __init__(self, signing: Signing, tls: Tls | None, *, heals: bool = False) -> None:
+    def __init__(self, signing: Signing, tls: Tls | None) -> None:
         check_tls(tls)
-        self._signing = signing
-        self._tls = tls
-        self._heals = heals
+        self.signing = signing
+        self.tls = tls
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Hook) and (self._signing, self._tls) == (other._signing, other._tls)
+        return isinstance(other, _Hook) and (self.signing, self.tls) == (other.signing, other.tls)
 
     def __hash__(self) -> int:
-        return hash((self._signing, self._tls))
+        return hash((self.signing, self.tls))
 
     def __call__(self, dialect: Dialect, conn_rec: object, cargs: list[Any], cparams: dict[str, Any]) -> None:
-        signing = self._signing
-        logins = _prepare(dialect, cargs, cparams, signing, self._tls)
-        if self._heals:
-            signer = signing.signer
-            _attempt.set((signer, generation(signer)))
+        client = self.signing.signer
+        _attempt.set((client, generation(client)))
+        _provide(self.signing, self.tls, dialect, cargs, cparams)
         if dialect.driver == "asyncpg":
-            # Signed inside asyncpg, once per host that it tries: awaiting there holds up nobody.
-            cparams["password"] = PasswordPerHost(signing, logins)
-            if self._heals:
-                connect = cparams.get("async_creator_fn") or dialect.loaded_dbapi.asyncpg.connect
-                cparams["async_creator_fn"] = _watch(connect, signing.signer)
-            return
-        login = signing.only(logins, driver=dialect.driver)
-        if dialect.is_async and not signing.signer.ready():
-            cparams["password"] = _await(signing.sign_async(login))
-        else:
-            cparams["password"] = signing.sign(login)
+            connect = cparams.get("async_creator_fn") or dialect.loaded_dbapi.asyncpg.connect
+            cparams["async_creator_fn"] = _watch(connect, client)
+
+
+def _provide(signing: Signing, tls: Tls | None, dialect: Dialect, cargs: list[Any], cparams: dict[str, Any]) -> None:
+    """Fill in `cparams` and leave the connecting to SQLAlchemy."""
+    logins = _prepare(dialect, cargs, cparams, signing, tls)
+    if dialect.driver == "asyncpg":
+        # Signed inside asyncpg, once per host that it tries: awaiting there holds up nobody.
+        cparams["password"] = PasswordPerHost(signing, logins)
+        return
+    login = signing.only(logins, driver=dialect.driver)
+    if dialect.is_async and not signing.signer.ready():
+        cparams["password"] = _await(signing.sign_async(login))
+    else:
+        cparams["password"] = signing.sign(login)
 
 
 def _prepare(
@@ -214,8 +215,14 @@ def _is_ours(listener: object) -> bool:
     return listener is pgiam.do_connect or isinstance(owner, pgiam.Client) or isinstance(listener, _Hook)
 
 
-def _defaults(url: URL, signing: Signing, tls: Tls | None, options: dict[str, Any]) -> dict[str, Any]:
+def _defaults(url: object, signing: Signing, tls: Tls | None, options: dict[str, Any]) -> dict[str, Any]:
     check_tls(tls)
+    if not isinstance(url, (str, sa.URL)):
+        raise WrongTypeError(
+            f"url must be a str or a sqlalchemy.URL, not {type(url).__name__}",
+            hint="Pass postgresql+<driver>://<user>@<host>/<database>.",
+        )
+    url = make_url(url)
     dialect = url.get_dialect()()
     _check_driver(dialect)
     cargs, cparams = dialect.create_connect_args(url)
