@@ -62,6 +62,7 @@ class AwsServices:
         self._servers: list[http.Server] = []
         self._renewal: asyncio.Task[None] | None = None
         self._common: dict[str, str] = {}
+        self.secure_sts_url = ""
         self._register_platforms()
         self._control = AwsControl(self)
 
