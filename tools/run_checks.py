@@ -89,7 +89,7 @@ def perform(step: Step) -> Outcome:
     except StepError as error:
         problem = str(error)
         print(f"--- {step.name}: {problem}", flush=True)
-    except OSError as error:  # a program that is not installed, a full disk
+    except (OSError, subprocess.SubprocessError) as error:  # a program that is not installed, a full disk
         problem = f"{type(error).__name__}: {error}"
         print(f"--- {step.name}: {problem}", flush=True)
     return Outcome(step.name, problem, time.monotonic() - started)
