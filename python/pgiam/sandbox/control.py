@@ -144,9 +144,7 @@ class Operations:
         session_token_size: int | None = None,
     ) -> Json:
         now = self._all.clock.now()
-        issued = self._all.directory.issue(
-            role, session_name, lifetime, now, session_token_size=session_token_size
-        )
+        issued = self._all.directory.issue(role, session_name, lifetime, now, session_token_size=session_token_size)
         return _spoken(issued)
 
     async def rotate_key(self, *, user: str) -> Json:

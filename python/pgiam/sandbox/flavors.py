@@ -92,9 +92,7 @@ class RdsProxy(Rds):
         return Denial("53400", "Rate of connection to proxy exceeded 100.", reason="rate_exceeded")
 
     def waking_up(self) -> Denial:
-        return Denial(
-            "08006", "Timed-out waiting to acquire database connection.", reason="waking_up"
-        )
+        return Denial("08006", "Timed-out waiting to acquire database connection.", reason="waking_up")
 
     def startup(self, parameters: dict[str, str], server_name: str | None) -> None:
         for name in ("options", "replication"):
@@ -119,17 +117,13 @@ class Dsql:
         return Denial("08006", "unable to accept connection, sni was not received", reason="no_encryption")
 
     def too_many_connections(self) -> Denial:
-        return Denial(
-            "53300", "Unable to accept connection, too many open connections.", reason="too_many_connections"
-        )
+        return Denial("53300", "Unable to accept connection, too many open connections.", reason="too_many_connections")
 
     def rate_exceeded(self) -> Denial:
         return Denial("53400", "Unable to accept connection, rate exceeded.", reason="rate_exceeded")
 
     def waking_up(self) -> Denial:
-        return Denial(
-            "08006", "unable to accept connection, waking up cluster, please retry later", reason="waking_up"
-        )
+        return Denial("08006", "unable to accept connection, waking up cluster, please retry later", reason="waking_up")
 
     def startup(self, parameters: dict[str, str], server_name: str | None) -> None:
         """`server_name` is the TLS client's SNI: DSQL finds the cluster by it."""
@@ -159,7 +153,8 @@ def _options(text: str) -> list[str]:
 
 
 def wording(flavor: str) -> Wording:
-    return {"rds": Rds, "rds-proxy": RdsProxy, "dsql": Dsql}[flavor]()
+    words: dict[str, Wording] = {"rds": Rds(), "rds-proxy": RdsProxy(), "dsql": Dsql()}
+    return words[flavor]
 
 
 def endpoint(flavor: str, region: str) -> str:
@@ -168,8 +163,6 @@ def endpoint(flavor: str, region: str) -> str:
         return f"{CLUSTER_ID}.dsql.{region}.on.aws"
     kind = "proxy" if flavor == "rds-proxy" else "cluster"
     return f"sandbox.{kind}-abcdefghijkl.{region}.rds.amazonaws.com"
-
-
 
 
 def default_user(flavor: str) -> str:

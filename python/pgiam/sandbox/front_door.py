@@ -139,18 +139,22 @@ async def _read_exactly(sock: socket.socket, size: int) -> bytes:
 
 
 async def _peek(sock: socket.socket) -> int:
-    loop = asyncio.get_running_loop()
     while True:
         try:
             data = sock.recv(1, socket.MSG_PEEK)
         except (BlockingIOError, InterruptedError):
-            readable = loop.create_future()
-            loop.add_reader(sock.fileno(), lambda: readable.done() or readable.set_result(None))
-            try:
-                await readable
-            finally:
-                loop.remove_reader(sock.fileno())
+            await _readable(sock)
             continue
         if not data:
             raise Disconnected
         return data[0]
+
+
+async def _readable(sock: socket.socket) -> None:
+    loop = asyncio.get_running_loop()
+    event = asyncio.Event()
+    loop.add_reader(sock.fileno(), event.set)
+    try:
+        await event.wait()
+    finally:
+        loop.remove_reader(sock.fileno())

@@ -40,6 +40,10 @@ WITH RECURSIVE held(oid) AS (
   UNION SELECT m.roleid FROM pg_auth_members m JOIN held ON m.member = held.oid
 ) SELECT count(*) FROM held JOIN pg_roles r USING (oid) WHERE r.rolname = 'rds_iam'
 """
+_TERMINATE = f"""
+SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+WHERE backend_type = 'client backend' AND usename <> '{SUPERUSER}'
+"""  # noqa: S608 - a constant
 
 
 @dataclass
@@ -354,10 +358,7 @@ class Gateway:
             for session in list(self.sessions):
                 session.client.reset()
         else:
-            await self._administration.query(
-                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-                f" WHERE backend_type = 'client backend' AND usename <> '{SUPERUSER}'"
-            )
+            await self._administration.query(_TERMINATE)
         return count
 
     async def administer(self, sql: str) -> list[list[str | None]]:
@@ -374,9 +375,9 @@ class Gateway:
                 limit = DSQL_SESSION_LIMIT
             now = loop.time()
             for session in list(self.sessions):
-                if limit is not None and now - session.opened >= limit:
-                    session.client.transport.close()
-                elif idle is not None and now - session.last_activity >= idle:
+                too_old = limit is not None and now - session.opened >= limit
+                too_idle = idle is not None and now - session.last_activity >= idle
+                if too_old or too_idle:
                     session.client.transport.close()
             await asyncio.sleep(0.05)
 

@@ -68,7 +68,7 @@ def startup_parameters(payload: bytes) -> dict[str, str]:
         texts = [part.decode() for part in parts[:-2]]
     except UnicodeDecodeError:
         raise ProtocolViolation("startup packet is not UTF-8") from None
-    return dict(zip(texts[::2], texts[1::2]))
+    return dict(zip(texts[::2], texts[1::2], strict=True))
 
 
 def startup(parameters: dict[str, str]) -> bytes:
