@@ -141,6 +141,6 @@ def _context(*, check_hostname: bool, direct: bool) -> ssl.SSLContext:
 
 
 @lru_cache(maxsize=16)
-def _read_context(root: str, _changed: int, check_hostname: bool, direct: bool) -> ssl.SSLContext:  # noqa: FBT001
+def _read_context(root: str, _changed: int, check_hostname: bool, direct: bool) -> ssl.SSLContext:
     # Parsing the roots takes longer than a TLS handshake: once per version of the file, not per connection.
     return verifying_context(root, check_hostname=check_hostname, direct=direct)

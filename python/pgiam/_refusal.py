@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from threading import Lock
+from time import monotonic
 from typing import TYPE_CHECKING, Final
 from weakref import WeakKeyDictionary
 
@@ -76,7 +76,7 @@ def drop_refused(client: Client, refused: int, error: BaseException) -> None:
         return
     with _drops_lock:
         drops = _drops.setdefault(client, _Drops())
-    if drops.allowed(time.monotonic()):
+    if drops.allowed(monotonic()):
         _log.warning("the database server refused the login; the next connection fetches credentials anew")
         client.invalidate()
 

@@ -165,7 +165,7 @@ def _provide(signing: Signing, tls: Tls | None, dialect: Dialect, cargs: list[An
         # Signed inside asyncpg, once per host that it tries: awaiting there holds up nobody.
         cparams["password"] = PasswordPerHost(signing, logins)
         return
-    login = signing.only(logins, driver=dialect.driver)
+    [login, *_] = logins  # all of them are signed alike
     if dialect.is_async and not signing.signer.ready():
         cparams["password"] = _await(signing.sign_async(login))
     else:
@@ -186,6 +186,8 @@ def _prepare(
     complete(cparams, logins, [signing.dialled(login) for login in logins], lists=dialect.driver == "asyncpg")
     if dialect.driver == "pg8000" and len(logins) > 1:
         raise ConfigurationError("pg8000 connects to one host only", hint="Name a single endpoint.")
+    if dialect.driver in _LIBPQ:
+        signing.only(logins, driver=dialect.driver)
     if tls != "off":
         _SECURE[dialect.driver](cparams)
     return logins
