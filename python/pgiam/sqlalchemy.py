@@ -152,24 +152,33 @@ class _Hook:
     def __call__(self, dialect: Dialect, conn_rec: object, cargs: list[Any], cparams: dict[str, Any]) -> None:
         client = self.signing.signer
         _attempt.set((client, generation(client)))
-        _provide(self.signing, self.tls, dialect, cargs, cparams)
+        login = _provide(self.signing, self.tls, dialect, cargs, cparams)
+        if dialect.driver == "psycopg" and getattr(dialect, "use_native_hstore", False):
+            self._check_hstore(login)
         if dialect.driver == "asyncpg":
             connect = cparams.get("async_creator_fn") or dialect.loaded_dbapi.asyncpg.connect
             cparams["async_creator_fn"] = _watch(connect, client)
 
+    def _check_hstore(self, login: Login) -> None:
+        if self.signing.endpoint(login).kind == "dsql":
+            raise ConfigurationError(
+                "SQLAlchemy would look for hstore inside a savepoint, and Aurora DSQL has none",
+                hint="Pass use_native_hstore=False to create_engine, or make the engine with pgiam.sqlalchemy.",
+            )
 
-def _provide(signing: Signing, tls: Tls | None, dialect: Dialect, cargs: list[Any], cparams: dict[str, Any]) -> None:
+
+def _provide(signing: Signing, tls: Tls | None, dialect: Dialect, cargs: list[Any], cparams: dict[str, Any]) -> Login:
     """Fill in `cparams` and leave the connecting to SQLAlchemy."""
     logins = _prepare(dialect, cargs, cparams, signing, tls)
+    login = logins[0]
     if dialect.driver == "asyncpg":
         # Signed inside asyncpg, once per host that it tries: awaiting there holds up nobody.
         cparams["password"] = PasswordPerHost(signing, logins)
-        return
-    [login, *_] = logins  # all of them are signed alike
-    if dialect.is_async and not signing.signer.ready():
+    elif dialect.is_async and not signing.signer.ready():
         cparams["password"] = _await(signing.sign_async(login))
     else:
         cparams["password"] = signing.sign(login)
+    return login
 
 
 def _prepare(
