@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from aws_box import REGION, WAIT, AwsBox, call
+from pgiam.sandbox import jwt
 
 ROLE = "app"
 PLATFORMS = ["session", "lambda", "ec2", "ecs", "ecs_file", "eks", "eks_pod_identity", "fly_file"]
@@ -116,6 +118,28 @@ def test_token_files_are_renewed_before_they_end(box: AwsBox) -> None:
     box.clock.offset = 3240.0
     box.run(_renewed(box))
     assert file.read_text() != first
+
+
+def test_token_files_survive_being_renewed_from_all_sides(box: AwsBox) -> None:
+    file = Path(variables(box, "eks")["AWS_WEB_IDENTITY_TOKEN_FILE"])
+    read: list[str] = []
+
+    def project() -> None:
+        for _ in range(25):
+            box.services.environment("eks", ROLE)
+            read.append(file.read_text())
+
+    def renew() -> None:
+        for _ in range(25):
+            box.services.files.renew(all_of_them=True)
+            read.append(file.read_text())
+
+    with ThreadPoolExecutor(8) as pool:
+        for done in [pool.submit(work) for work in (project, renew) * 4]:
+            done.result(WAIT)
+    assert len(read) == 200
+    assert all(jwt.parse(token).claims["sub"] for token in read)
+    assert [path.name for path in file.parent.iterdir()] == [file.name]
 
 
 async def _renewed(box: AwsBox) -> None:
