@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import datetime
 import threading
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -37,6 +39,17 @@ class Account:
         keys = self.box.issue_credentials()
         expires_at = datetime.datetime.fromtimestamp(keys["expires_at"], datetime.timezone.utc)
         return pgiam.Credentials(keys["access_key"], keys["secret_key"], keys["session_token"], expires_at)
+
+    @contextlib.contextmanager
+    def surroundings(self) -> Iterator[None]:
+        """The environment of a service that runs here, with a default client that has not been used yet."""
+        keys = self.box.issue_credentials()  # another test may have revoked those that the sandbox began with
+        with self.box.activated(), pytest.MonkeyPatch.context() as patch:
+            patch.setenv("AWS_ACCESS_KEY_ID", keys["access_key"])
+            patch.setenv("AWS_SECRET_ACCESS_KEY", keys["secret_key"])
+            patch.setenv("AWS_SESSION_TOKEN", keys["session_token"])
+            patch.setattr(pgiam.client, "_made", {})
+            yield
 
     @property
     def tokens_received(self) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 
 import pytest
@@ -30,19 +29,19 @@ def dsql_sandbox() -> Iterator[Sandbox]:
 
 
 @pytest.fixture
-def account(rds_sandbox: Sandbox) -> Iterator[Account]:
-    yield from _account(rds_sandbox)
+def account(rds_sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Iterator[Account]:
+    yield from _account(rds_sandbox, monkeypatch)
 
 
 @pytest.fixture
-def dsql_account(dsql_sandbox: Sandbox) -> Iterator[Account]:
-    yield from _account(dsql_sandbox)
+def dsql_account(dsql_sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Iterator[Account]:
+    yield from _account(dsql_sandbox, monkeypatch)
 
 
-def _account(box: Sandbox) -> Iterator[Account]:
+def _account(box: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Iterator[Account]:
     box.faults.clear()
-    # What a service behind a tunnel sets; tests/conftest.py takes it back.
-    os.environ["PGIAM_TOKEN_HOST"] = box.token_host
-    os.environ["PGIAM_CA_FILE"] = box.ca_file
+    # What a service behind a tunnel sets.
+    monkeypatch.setenv("PGIAM_TOKEN_HOST", box.token_host)
+    monkeypatch.setenv("PGIAM_CA_FILE", box.ca_file)
     yield Account(box)
     box.faults.clear()

@@ -34,9 +34,7 @@ async def test_the_hook_gives_every_connection_a_token_of_its_own(account: Accou
 
 @pytest.mark.parametrize("driver", DRIVERS)
 async def test_the_default_client_works_out_where_it_runs(account: Account, driver: str) -> None:
-    with account.box.activated(), pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pgiam.client, "_made", {})
-        patch.delenv("PGSSLMODE", raising=False)
+    with account.surroundings():
         engine = make_engine(sa.make_url(f"postgresql+{driver}:///{account.box.database}"))
         event.listen(sync_engine(engine), "do_connect", pgiam.do_connect)
         assert await current_users(engine) == ["app"]
