@@ -73,7 +73,7 @@ class Sandbox:
             "platform": platform,
             "role": role,
             "port": port,
-            "data": os.fspath(data) if data is not None else None,
+            "data": os.path.abspath(data) if data is not None else None,
             "postgres": os.fspath(postgres) if postgres is not None else None,
             "accept_localhost_tokens": accept_localhost_tokens,
             "max_connections": max_connections,

@@ -11,7 +11,6 @@ from __future__ import annotations
 from typing import Literal, Protocol, get_args
 
 from . import statements
-from .statements import Refusal as _Statement
 from .verifier import Refused
 
 Flavor = Literal["rds", "rds-proxy", "dsql"]
@@ -39,7 +38,9 @@ class Wording(Protocol):
     def too_many_connections(self) -> Denial: ...
     def rate_exceeded(self) -> Denial: ...
     def waking_up(self) -> Denial: ...
-    def startup(self, parameters: dict[str, str], server_name: str | None) -> None: ...
+    def startup(self, parameters: dict[str, str], server_name: str | None) -> dict[str, str]:
+        """The parameters that the database gets, or a `Denial`."""
+        ...
 
 
 class Rds:
@@ -64,8 +65,8 @@ class Rds:
     def waking_up(self) -> Denial:
         return Denial("57P03", "the database system is starting up", reason="waking_up")
 
-    def startup(self, parameters: dict[str, str], server_name: str | None) -> None:
-        return None
+    def startup(self, parameters: dict[str, str], server_name: str | None) -> dict[str, str]:
+        return parameters
 
 
 class RdsProxy(Rds):
@@ -94,7 +95,7 @@ class RdsProxy(Rds):
     def waking_up(self) -> Denial:
         return Denial("08006", "Timed-out waiting to acquire database connection.", reason="waking_up")
 
-    def startup(self, parameters: dict[str, str], server_name: str | None) -> None:
+    def startup(self, parameters: dict[str, str], server_name: str | None) -> dict[str, str]:
         for name in ("options", "replication"):
             if parameters.get(name):
                 raise Denial(
@@ -102,6 +103,7 @@ class RdsProxy(Rds):
                     f"Feature not supported: RDS Proxy currently doesn't support the option {name}.",
                     reason="unsupported_option",
                 )
+        return parameters
 
 
 class Dsql:
@@ -125,31 +127,41 @@ class Dsql:
     def waking_up(self) -> Denial:
         return Denial("08006", "unable to accept connection, waking up cluster, please retry later", reason="waking_up")
 
-    def startup(self, parameters: dict[str, str], server_name: str | None) -> None:
+    def startup(self, parameters: dict[str, str], server_name: str | None) -> dict[str, str]:
         """`server_name` is the TLS client's SNI: DSQL finds the cluster by it."""
         if not server_name:
             raise Denial("08006", "unable to accept connection, sni was not received", reason="no_sni")
-        named = self.cluster_id if server_name == "localhost" else server_name.split(".", 1)[0]
-        # PrivateLink names no cluster in the SNI; there the client says it.
-        for option in parameters.get("options", "").split():
-            name, _, value = option.removeprefix("-c").partition("=")
-            if name == "amzn-cluster-id":
-                named = value
+        # PrivateLink names no cluster in the SNI; there the client says it, in an option of the gateway's own.
+        named, rest = _cluster_option(parameters.get("options", ""))
+        if named is None:
+            named = self.cluster_id if server_name == "localhost" else server_name.split(".", 1)[0]
         if named != self.cluster_id:
             raise self._denied("The cluster was not found", "wrong_cluster")
-        for name in (*parameters, *_options(parameters.get("options", ""))):
+        for name in (*parameters, *(option.partition("=")[0] for option in rest)):
             if name.lower() in statements.REFUSED_SETTINGS:
-                refused: _Statement = statements.refused_setting(name)
+                refused = statements.refused_setting(name)
                 raise Denial(refused.sqlstate, refused.message, reason="unsupported_setting")
+        return {**parameters, "options": " ".join(f"-c {option}" for option in rest)} if rest else _without(parameters)
 
     def _denied(self, hint: str, reason: str) -> Denial:
         return Denial("08006", "unable to accept connection, access denied", hint=hint, reason=reason)
 
 
-def _options(text: str) -> list[str]:
-    """The settings named in a startup packet's `options`."""
-    words = text.replace("-c", " ").replace("--", " ").split()
-    return [word.partition("=")[0] for word in words if "=" in word]
+def _cluster_option(text: str) -> tuple[str | None, list[str]]:
+    """The cluster id in a startup packet's `options`, and the settings beside it."""
+    cluster, settings = None, []
+    for word in text.split():
+        word = word.removeprefix("--") if word.startswith("--") else word.removeprefix("-c")
+        name, _, value = word.partition("=")
+        if name == "amzn-cluster-id":
+            cluster = value
+        elif word:
+            settings.append(word)
+    return cluster, settings
+
+
+def _without(parameters: dict[str, str]) -> dict[str, str]:
+    return {name: value for name, value in parameters.items() if name != "options"}
 
 
 def wording(flavor: str) -> Wording:

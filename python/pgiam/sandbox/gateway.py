@@ -241,7 +241,9 @@ class Gateway:
                 f' database "{database}", SSL encryption',
                 reason="reserved_user",
             )
-        wording.startup(visitor.parameters, visitor.server_name)
+        passed_on = wording.startup(visitor.parameters, visitor.server_name)
+        if passed_on != visitor.parameters:
+            visitor.packet = wire.startup(passed_on, visitor.version)
         limit = faults.standing("connection_limit")
         if faults.take("too_many_connections") or (limit is not None and len(self.sessions) >= limit):
             raise wording.too_many_connections()

@@ -89,7 +89,7 @@ async def serve(configuration: Configuration, room: Path, stop: asyncio.Event) -
     lines: deque[str] = deque(maxlen=_KEPT_LINES)
     logging.getLogger("pgiam.sandbox").addHandler(_Keeper(lines))
     async with contextlib.AsyncExitStack() as stack:
-        data = Path(os.path.abspath(configuration.data)) if configuration.data else None
+        data = Path(configuration.data) if configuration.data else None
         programs = binaries.find(configuration.postgres)
         database = Database(room, programs, data=data, max_connections=configuration.max_connections)
         fresh = await asyncio.to_thread(database.prepare)
