@@ -46,6 +46,8 @@ class AwsBox:
         self.faults = AwsFaults()
         self.services = AwsServices(self.directory, self.clock, self.faults, REGION, **options)
         self.lost: list[str] = []
+        self._session = boto3.Session(botocore_session=botocore.session.Session())
+        self._session_lock = threading.Lock()
         self._loop = asyncio.new_event_loop()
         self._loop.set_exception_handler(lambda _, context: self.lost.append(repr(context)))
         self._thread = threading.Thread(target=self._loop.run_forever)
@@ -87,7 +89,6 @@ class AwsBox:
 
     def sts(self, credential: Credential | None = None, *, url: str | None = None, region: str = REGION) -> Any:
         """A boto3 client: signing with the credential, or not at all; without retries."""
-        session = boto3.Session(botocore_session=botocore.session.Session())
         signing: dict[str, Any] = {"signature_version": UNSIGNED} if credential is None else {}
         keys = {
             "aws_access_key_id": credential.access_key if credential else None,
@@ -95,7 +96,11 @@ class AwsBox:
             "aws_session_token": credential.session_token if credential else None,
         }
         config = Config(retries={"total_max_attempts": 1}, connect_timeout=WAIT, read_timeout=WAIT, **signing)
-        return session.client("sts", region_name=region, endpoint_url=url or self.sts_url, config=config, **keys)
+        # Clients may be shared by threads; the session that makes them may not.
+        with self._session_lock:
+            return self._session.client(
+                "sts", region_name=region, endpoint_url=url or self.sts_url, config=config, **keys
+            )
 
     def exchange(self, token: str, role: str = "app", **more: Any) -> Any:
         given = {"RoleArn": self.directory.role_arn(role), "RoleSessionName": "test", "WebIdentityToken": token, **more}
