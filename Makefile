@@ -36,7 +36,7 @@ sdist:  ## dist/pgiam-*.tar.gz
 bench:  ## run benches/*.py on the release wheel
 	@$(RUN) bench
 
-lock:  ## pin tests/requirements.in in tests/requirements.txt
+lock:  ## pin tests/requirements.in in tests/requirements.txt (ARGS=--upgrade for newer versions)
 	@$(RUN) lock
 
 clean:  ## remove everything that was built

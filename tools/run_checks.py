@@ -89,7 +89,7 @@ def perform(step: Step) -> Outcome:
     except StepError as error:
         problem = str(error)
         print(f"--- {step.name}: {problem}", flush=True)
-    except OSError as error:  # a program that is not installed, a full disk
+    except (OSError, subprocess.SubprocessError) as error:  # a program that is not installed, a full disk
         problem = f"{type(error).__name__}: {error}"
         print(f"--- {step.name}: {problem}", flush=True)
     return Outcome(step.name, problem, time.monotonic() - started)
@@ -136,7 +136,9 @@ def lock_requirements() -> None:
     source = REQUIREMENTS.with_suffix(".in").relative_to(ROOT)
     options = ["--universal", "--python-version", "3.10", "--generate-hashes", "--no-emit-index-url", "--quiet"]
     options += ["--custom-compile-command", "make lock"]
-    run(PYTHON, "-m", "uv", "pip", "compile", *options, "--upgrade", "-o", REQUIREMENTS.relative_to(ROOT), source)
+    run(
+        PYTHON, "-m", "uv", "pip", "compile", *options, *extra_arguments(), "-o", REQUIREMENTS.relative_to(ROOT), source
+    )
 
 
 # --- the wheel ------------------------------------------------------------------------------------------------
@@ -214,7 +216,7 @@ def check_stub() -> None:
 def run_pytest() -> None:
     require_installed()
     colour = ["--color=yes"] if sys.stdout.isatty() else []
-    last = run(VENV / "bin" / "pytest", *colour, *shlex.split(os.environ.get("ARGS", "")))
+    last = run(VENV / "bin" / "pytest", *colour, *extra_arguments())
     CLOSING_LINES.append(last)
 
 
@@ -223,7 +225,7 @@ def run_benchmarks() -> None:
     if not scripts:
         raise StepError("there is no benches/*.py")
     for script in scripts:
-        run(PYTHON, script, *shlex.split(os.environ.get("ARGS", "")))
+        run(PYTHON, script, *extra_arguments())
 
 
 def format_sources() -> None:
@@ -267,6 +269,11 @@ def run(*command: str | Path) -> str:
             CLOSING_LINES.append(last)
         raise StepError(f"{Path(words[0]).name} {' '.join(words[1:3])} ended with status {process.returncode}")
     return last
+
+
+def extra_arguments() -> list[str]:
+    """make's ARGS="..."."""
+    return shlex.split(os.environ.get("ARGS", ""))
 
 
 def digest(files: Iterable[Path], *more: str) -> str:

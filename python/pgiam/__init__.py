@@ -18,7 +18,7 @@ StaticCredentials = Credentials
 TYPE_CHECKING = False  # `typing` itself takes longer to import than all of pgiam
 if TYPE_CHECKING:
     from . import asyncpg, psycopg, sqlalchemy, tls
-    from .password import Password, password
+    from ._password import Password, password
     from .tls import ca_file, ssl_context
 
 __all__ = [
@@ -51,9 +51,9 @@ __all__ = [
 
 # Imported when first used: no driver, no `ssl`, no `asyncio` before that.
 _LAZY = {
-    "Password": "password",
+    "Password": "_password",
     "ca_file": "tls",
-    "password": "password",
+    "password": "_password",
     "ssl_context": "tls",
 }
 _LAZY_MODULES = ("asyncpg", "psycopg", "sqlalchemy", "tls")

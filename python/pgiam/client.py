@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from sqlalchemy.pool import ConnectionPoolEntry
 
     from ._core import Credentials
-    from .password import Password
+    from ._password import Password
 
 __all__ = ["Client", "default_client", "do_connect", "generate_auth_token", "generate_auth_token_async"]
 
@@ -83,7 +83,7 @@ class Client(_core.Client):
         expires_in: int | None = None,
     ) -> Password:
         """A password that every driver takes and that is a fresh auth token each time it is used."""
-        from .password import password
+        from ._password import password
 
         return password(
             host=host,

@@ -37,7 +37,7 @@ def ca_file() -> str:
     return path
 
 
-def ssl_context(direct: bool = False) -> SSLContext:  # noqa: FBT001 - `direct` is what the caller would write
+def ssl_context(direct: bool = False) -> SSLContext:
     """A context that verifies the server's certificate and host name against `ca_file()`, for asyncpg and pg8000.
 
     `direct=True` is for `direct_tls=True` (PostgreSQL 17 and Aurora DSQL), which needs ALPN. Each call reads the

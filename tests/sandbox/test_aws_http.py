@@ -177,7 +177,7 @@ def test_refusals(data: bytes, status: int) -> None:
     run(body)
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(st.one_of(st.binary(max_size=200), st.sampled_from([b"GET / HTTP/1.1\r\nHost: h\r\n", b"\r\n\r\n"]))))
 def test_garbage_gets_4xx_or_silence_and_never_a_crash(pieces: list[bytes]) -> None:
     async def body(server: Server) -> None:

@@ -62,6 +62,7 @@ class AwsServices:
         self._servers: list[http.Server] = []
         self._renewal: asyncio.Task[None] | None = None
         self._common: dict[str, str] = {}
+        self.secure_sts_url = ""
         self._register_platforms()
         self._control = AwsControl(self)
 
@@ -91,6 +92,7 @@ class AwsServices:
         if self._tls is not None:
             secure = await self._listen(self.sts.handle, self._tls)
             self.secure_sts_url = f"https://localhost:{secure.port}"
+        self._closing = asyncio.Event()
         self._renewal = asyncio.get_running_loop().create_task(self._renew_files())
         log.info("sts on port %d, platform endpoints on port %d", sts.port, platform.port)
         return dict(self._common)
@@ -98,9 +100,9 @@ class AwsServices:
     async def close(self) -> None:
         """Stop listening, drop every connection and remove the files."""
         if self._renewal is not None:
-            self._renewal.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._renewal
+            # Not cancelled: a file that is being written must not reappear in a folder that is gone.
+            self._closing.set()
+            await self._renewal
         for server in self._servers:
             await server.close()
         self._servers.clear()
@@ -156,9 +158,10 @@ class AwsServices:
         return server
 
     async def _renew_files(self) -> None:
-        while True:
-            await asyncio.sleep(RENEWAL_INTERVAL)
+        while not self._closing.is_set():
+            with suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(self._closing.wait(), RENEWAL_INTERVAL)
             try:
-                self.files.renew()
+                await asyncio.to_thread(self.files.renew)
             except OSError:
                 log.exception("the identity token files could not be renewed")

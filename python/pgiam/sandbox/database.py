@@ -14,7 +14,7 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, final
 
 from . import binaries, wire
 from .errors import SandboxError
@@ -188,7 +188,7 @@ class Database:
         shutil.copytree(root, copy, ignore=shutil.ignore_patterns("include", "doc", "man"))
         for place, folders, _ in os.walk(copy):
             for name in [place, *(os.path.join(place, folder) for folder in folders)]:
-                os.chmod(name, 0o755)
+                os.chmod(name, 0o755)  # noqa: S103 - our own copy, for the server's account to pass
         return copy / given.name
 
     def _environment(self) -> dict[str, str]:
@@ -229,6 +229,7 @@ class QueryError(Exception):
         self.sqlstate = fields.get("C", "")
 
 
+@final
 class Administration:
     """One connection as the sandbox's superuser, for one query at a time."""
 

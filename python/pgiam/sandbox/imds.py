@@ -15,10 +15,10 @@ from pgiam.sandbox.iam import Directory
 from pgiam.sandbox.machine_credentials import MachineCredentials
 from pgiam.sandbox.sts_protocol import timestamp
 
-TOKEN_PATH: Final = "/latest/api/token"  # noqa: S105
+TOKEN_PATH: Final = "/latest/api/token"
 CREDENTIALS_PATH: Final = "/latest/meta-data/iam/security-credentials/"
 TTL_HEADER: Final = "x-aws-ec2-metadata-token-ttl-seconds"
-TOKEN_HEADER: Final = "x-aws-ec2-metadata-token"  # noqa: S105
+TOKEN_HEADER: Final = "x-aws-ec2-metadata-token"
 MAX_TTL: Final = 21600
 INSTANCE_ID: Final = "i-0a1b2c3d4e5f67890"
 

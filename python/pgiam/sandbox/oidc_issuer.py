@@ -78,7 +78,8 @@ class OidcIssuer:
         if subject is not None:
             given["sub"] = subject
         payload = shape.payload(now, **{**given, **(claims or {})})
-        self.minted += 1
+        with self._lock:
+            self.minted += 1
         return jwt.sign(payload, self._ring(str(payload.get("iss", shape.issuer))).signing)
 
     @staticmethod

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,31 +25,35 @@ class ProjectedFile:
 
 
 class ProjectedFiles:
-    """A private folder; whoever made it removes it."""
+    """A private folder; whoever made it removes it. Thread-safe: the renewal meets the control operations."""
 
     def __init__(self, folder: Path, clock: Clock) -> None:
         self.folder = folder
         self._clock = clock
+        self._lock = threading.Lock()
         self._files: dict[Path, ProjectedFile] = {}
 
     def project(self, name: str, mint: Callable[[], str]) -> Path:
         """Keep a fresh token in the file from now on."""
         file = ProjectedFile(self.folder / name, mint)
-        self._files[file.path] = file
-        self._renew(file)
+        with self._lock:
+            self._files[file.path] = file
+            self._renew(file)
         return file.path
 
     def store(self, name: str, text: str, *, mode: int = 0o600) -> Path:
         path = self.folder / name
-        replace(path, text, mode)
+        with self._lock:
+            replace(path, text, mode)
         return path
 
     def renew(self, *, all_of_them: bool = False) -> int:
         """Rewrite the files that are due; returns how many."""
         now = self._clock.now()
-        due = [file for file in self._files.values() if all_of_them or file.renew_at <= now]
-        for file in due:
-            self._renew(file)
+        with self._lock:
+            due = [file for file in self._files.values() if all_of_them or file.renew_at <= now]
+            for file in due:
+                self._renew(file)
         return len(due)
 
     def _renew(self, file: ProjectedFile) -> None:

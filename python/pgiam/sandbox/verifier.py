@@ -148,7 +148,7 @@ def _parse(token: str, target: Target) -> Presigned:
 
 def _parse_address(address: str, target: Target) -> tuple[str, int | None]:
     # The Go SDK writes a DSQL token without the slash.
-    host = address[:-1] if address.endswith("/") else address
+    host = address.removesuffix("/")
     if target.port is None:
         port = None
     else:

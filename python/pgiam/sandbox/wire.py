@@ -68,13 +68,13 @@ def startup_parameters(payload: bytes) -> dict[str, str]:
         texts = [part.decode() for part in parts[:-2]]
     except UnicodeDecodeError:
         raise ProtocolViolation("startup packet is not UTF-8") from None
-    return dict(zip(texts[::2], texts[1::2]))
+    return dict(zip(texts[::2], texts[1::2], strict=True))
 
 
-def startup(parameters: dict[str, str]) -> bytes:
-    """A StartupMessage of protocol 3.0."""
+def startup(parameters: dict[str, str], version: int = PROTOCOL_MAJOR << 16) -> bytes:
+    """A StartupMessage."""
     body = b"".join(name.encode() + b"\0" + value.encode() + b"\0" for name, value in parameters.items()) + b"\0"
-    return _INT.pack(len(body) + 8) + _INT.pack(PROTOCOL_MAJOR << 16) + body
+    return _INT.pack(len(body) + 8) + _INT.pack(version) + body
 
 
 def password(payload: bytes) -> str:
