@@ -17,6 +17,7 @@ use crate::oidc::Platform;
 use crate::secret::Secret;
 use crate::surroundings::{Here, Surroundings};
 
+const ON_VERCEL: &str = "VERCEL";
 const FILE: &str = "VERCEL_OIDC_TOKEN_FILE";
 const VARIABLE: &str = "VERCEL_OIDC_TOKEN";
 const HEADER: &str = "x-vercel-oidc-token";
@@ -52,7 +53,7 @@ pub struct Vercel;
 
 impl Vercel {
     pub fn detect(surroundings: &dyn Surroundings) -> Option<Presence> {
-        let marks = ["VERCEL", FILE, VARIABLE];
+        let marks = [ON_VERCEL, FILE, VARIABLE];
         let found = marks.into_iter().find(|name| surroundings.is_set(name))?;
         Some(Presence::new(format!("{found} is set"), None))
     }
@@ -64,8 +65,9 @@ impl IdentitySource for Vercel {
     }
 
     fn begin(&self, _: Caller) -> Arc<dyn Asking> {
-        // Here, because only the caller's thread knows its request.
-        for token in OF_REQUEST.get().map(|read| read()).unwrap_or_default() {
+        // Here, because only the caller's thread knows its request. Off Vercel anyone can send the header.
+        let read = OF_REQUEST.get().filter(|_| Here.is_set(ON_VERCEL));
+        for token in read.map(|read| read()).unwrap_or_default() {
             saw(token);
         }
         Arc::new(AskAnywhere(fetch))
