@@ -43,16 +43,15 @@ class Call:
             context = self._context.copy()
             _start_thread(lambda: context.run(self._in_thread, resolver))
         elif _is_running(self._loop):
-            self._on_loop(resolver)
+            self._on_loop(self._loop, resolver)
         else:
             try:
-                self._loop.call_soon_threadsafe(self._on_loop, resolver, context=self._context)
+                self._loop.call_soon_threadsafe(self._on_loop, self._loop, resolver, context=self._context)
             except RuntimeError:  # closed in the meantime
                 resolver.abandon()
 
-    def _on_loop(self, resolver: _Resolver) -> None:
-        assert self._loop is not None
-        task = self._loop.create_task(self._awaited_on_loop(resolver))
+    def _on_loop(self, loop: asyncio.AbstractEventLoop, resolver: _Resolver) -> None:
+        task = loop.create_task(self._awaited_on_loop(resolver))
         _running.add(task)
         task.add_done_callback(_running.discard)
 
@@ -65,7 +64,7 @@ class Call:
             # The loop is closing: whoever else waits starts anew.
             resolver.abandon()
             raise
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - all of it is the waiting caller's
             resolver.reject(error)
         except BaseException as error:
             resolver.reject(error)
@@ -81,7 +80,7 @@ class Call:
 
                 answer = asyncio.run(_awaited(answer))
             answer = self._read(answer)
-        except BaseException as error:  # there is no frame above that could take it
+        except BaseException as error:  # noqa: BLE001 - there is no frame above that could take it
             resolver.reject(error)
         else:
             resolver.resolve(answer)

@@ -33,7 +33,7 @@ def _of_package(module: Any) -> str | None:
         return None
     try:
         token = read()
-    except Exception as error:  # not our code: whatever it raises means that it has none
+    except Exception as error:  # noqa: BLE001 - not our code: whatever it raises means that it has none
         # Only the kind: what it says may quote the token.
         logger.debug("the vercel package has no identity token: %s", type(error).__name__)
         return None

@@ -205,11 +205,8 @@ fn role_request(
     let request = RoleRequest::new(owned(Some(role_arn), "role_arn")?.unwrap_or_default())?;
     Ok(RoleRequest {
         session_name: owned(session_name, "session_name")?,
-        duration: match whole_number(duration, "duration")? {
-            // What no u32 holds is out of range, and so is 0.
-            Some(seconds) => Some(u32::try_from(seconds).unwrap_or(0)),
-            None => None,
-        },
+        // What no u32 holds is out of range, and so is 0.
+        duration: whole_number(duration, "duration")?.map(|seconds| u32::try_from(seconds).unwrap_or(0)),
         policy: owned(policy, "policy")?,
         policy_arns: texts(policy_arns, "policy_arns")?,
         region: owned(region, "region")?,
