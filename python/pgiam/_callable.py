@@ -19,6 +19,12 @@ if TYPE_CHECKING:
 _running: set[asyncio.Task[None]] = set()
 
 
+def prepare(function: Callable[[], Any]) -> None:
+    """Imports what the calls will need, on a thread that is not yet one of many: see `Callable` in the core."""
+    if _is_coroutine_function(function):
+        import asyncio  # noqa: F401
+
+
 def start(function: Callable[[], Any], resolver: _Resolver, on_loop: bool) -> None:
     """Begins one call, in the context of the caller, and returns at once.
 
@@ -45,7 +51,7 @@ async def _on_loop(function: Callable[[], Awaitable[Any]], resolver: _Resolver) 
         # The loop is closing: whoever else waits starts anew.
         resolver.abandon()
         raise
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - whoever waits gets it
         resolver.reject(error)
     except BaseException as error:
         resolver.reject(error)
@@ -62,7 +68,7 @@ def _in_thread(function: Callable[[], Any], resolver: _Resolver) -> None:
 
             answer = asyncio.run(_awaited(answer))
         credentials = as_credentials(answer)
-    except BaseException as error:  # there is no frame above that could take it
+    except BaseException as error:  # noqa: BLE001 - there is no frame above that could take it
         resolver.reject(error)
     else:
         resolver.resolve(credentials)

@@ -94,9 +94,7 @@ class Stats:
     def expires_at(self) -> datetime | None: ...
 
 class Client:
-    def __new__(
-        cls, source: Credentials | Profile | Callable[[], Any] | None = None, /
-    ) -> Client: ...
+    def __new__(cls, source: Credentials | Profile | Callable[[], Any] | None = None, /) -> Client: ...
     def generate_auth_token(
         self,
         *,
