@@ -58,14 +58,18 @@ def resolve(params: Mapping[str, Any], *, services: bool) -> list[Login]:
 
 
 def complete(params: MutableMapping[str, Any], logins: list[Login], hosts: list[str], *, lists: bool = False) -> None:
-    """Write down what came from the environment, so that what is dialled is what was signed. asyncpg takes `lists`."""
-    if lists or not params.get("host") or hosts != [login.host for login in logins]:
-        params["host"] = hosts[0] if len(hosts) == 1 else hosts if lists else ",".join(hosts)
-    if lists or not params.get("port"):
-        ports = [login.port for login in logins]
-        params["port"] = ports[0] if len(set(ports)) == 1 else ports if lists else ",".join(map(str, ports))
-    if not params.get("user"):
-        params["user"] = logins[0].user
+    """Write down what came from the environment, so that what is dialled is what was signed.
+
+    asyncpg takes several hosts and ports as `lists`, libpq as text.
+    """
+    ports = [login.port for login in logins]
+    if lists:
+        params["host"] = hosts if len(hosts) > 1 else hosts[0]
+        params["port"] = ports if len(set(ports)) > 1 else ports[0]
+    else:
+        params["host"] = ",".join(hosts)
+        params["port"] = ",".join(map(str, ports)) if len(set(ports)) > 1 else ports[0]
+    params["user"] = logins[0].user
 
 
 def _hosts(value: object) -> list[str]:
