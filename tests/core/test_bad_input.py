@@ -71,7 +71,7 @@ def test_dsql_has_its_own_range() -> None:
 def test_unknown_keywords_and_positions_are_type_errors() -> None:
     for call in (
         lambda: client().generate_auth_token(hots=HOST),  # type: ignore[call-arg]
-        lambda: client().generate_auth_token(HOST),  # type: ignore[misc]
+        lambda: client().generate_auth_token(HOST),  # type: ignore[call-arg]
         lambda: pgiam.Endpoint.parse(HOST, user="app"),  # type: ignore[call-arg]
         lambda: pgiam.Client(source=None),  # type: ignore[call-arg]
         lambda: pgiam.Endpoint.parse(),  # type: ignore[call-arg]

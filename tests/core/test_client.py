@@ -249,11 +249,11 @@ def test_a_loop_that_ends_in_mid_fetch_harms_nobody() -> None:
 
 
 def test_early_refresh_runs_beside_and_nobody_waits() -> None:
-    source = Source(lifetime=4)
+    source = Source(lifetime=10)
     client = pgiam.Client(source)
     assert "AKID1" in mint(client)
-    source.takes = 0.3
-    # Of 4 s the last 20 % are early and the last 10 % are mandatory.
+    source.takes = 0.2
+    # Early from 8 s on, 8.5 s at the latest; mandatory from 9 s on.
     during = 0
     while client.stats().refreshes < 2:
         token = mint(client)
