@@ -52,8 +52,11 @@ def resolve(params: Mapping[str, Any], *, services: bool) -> list[Login]:
         raise WrongTypeError(
             f"the database user must be a str, not {type(user).__name__}", hint="Pass the user's name as a str."
         )
+    port = params.get("port")
+    if port is None or port == "":
+        port = os.environ.get("PGPORT")
     hosts = _hosts(host)
-    ports = _ports(os.environ.get("PGPORT") if params.get("port") in (None, "") else params["port"], len(hosts))
+    ports = [_port(port)] if len(hosts) == 1 and isinstance(port, int) else _ports(port, len(hosts))
     return [Login(host, port, user) for host, port in zip(hosts, ports, strict=True)]
 
 
@@ -120,8 +123,10 @@ def _port(value: object) -> int:
 def _refuse_service(params: Mapping[str, Any]) -> None:
     # A service file overrides the environment and only the driver reads it, so only explicit values are certain.
     service = params.get("service") or os.environ.get("PGSERVICE")
+    if not service:
+        return
     unsaid = [key for key in ("host", "port", "user") if not params.get(key)]
-    if service and unsaid:
+    if unsaid:
         raise ConfigurationError(
             f"{' and '.join(unsaid)} may come from the service {str(service)[:60]!r}, which is not read here",
             hint="Give host=, port= and user= beside the service: they are what the auth token signs.",
