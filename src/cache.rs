@@ -51,7 +51,7 @@ impl Lease {
     }
 
     /// `spread` in 0..1 is this process's own: it moves the start of the early refresh within the first
-    /// half of the window, so that forked workers who share one lease do not refresh in lockstep.
+    /// quarter of the window, so that forked workers who share one lease do not refresh in lockstep.
     pub fn decide(&self, now: Time, spread: f64) -> Decision {
         // The clock was set back: how old the lease is, is not known.
         let is_from_the_future = now + REREAD_AFTER < self.obtained_at && !self.is_constant;
@@ -70,7 +70,7 @@ impl Lease {
             return Decision::Wait;
         }
         let early = self.early_window(end);
-        let starts = end - early + early.mul_f64(spread / 2.0);
+        let starts = end - early + early.mul_f64(spread / 4.0);
         if now >= starts || is_from_the_future {
             Decision::UseAndRefresh
         } else {
@@ -113,7 +113,13 @@ mod tests {
             ("fresh", hour, 2879, 0.0, Use),
             ("early at 20 %", hour, 2880, 0.0, UseAndRefresh),
             ("spread holds back", hour, 2880, 0.9, Use),
-            ("spread ends at half the window", hour, 3240, 0.999, UseAndRefresh),
+            (
+                "spread ends at a quarter of the window",
+                hour,
+                3060,
+                0.999,
+                UseAndRefresh,
+            ),
             ("last second before mandatory", hour, 3539, 0.0, UseAndRefresh),
             ("mandatory under a minute", hour, 3540, 0.0, Wait),
             ("expired", hour, 3600, 0.0, Wait),

@@ -70,22 +70,12 @@ impl Client {
         entry: &Entry,
         address: &Address<'_>,
         login: Login<'_>,
-        environment_region: Option<&str>,
+        environment_region: impl FnOnce() -> Option<String>,
         now: Time,
     ) -> Result<AuthToken> {
-        let ambient = environment_region.or(entry.signer.credentials().region.as_deref());
-        let endpoint = Endpoint::parse(address, ambient)?;
-        self.mint_for(entry, &endpoint, login, now)
-    }
-
-    pub fn mint_for(
-        &self,
-        entry: &Entry,
-        endpoint: &Endpoint,
-        login: Login<'_>,
-        now: Time,
-    ) -> Result<AuthToken> {
-        let token = entry.signer.sign(endpoint, login, entry.true_time(now))?;
+        let profile_region = || entry.signer.credentials().region.clone();
+        let endpoint = Endpoint::parse(address, || environment_region().or_else(profile_region))?;
+        let token = entry.signer.sign(&endpoint, login, entry.true_time(now))?;
         self.tokens.fetch_add(1, Ordering::Relaxed);
         Ok(token)
     }

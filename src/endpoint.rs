@@ -66,7 +66,7 @@ pub struct Endpoint {
 impl Endpoint {
     /// `ambient_region` serves only a bare DSQL cluster id: every other name either carries its region
     /// or could be anywhere, and a guess there ends in "PAM authentication failed".
-    pub fn parse(address: &Address<'_>, ambient_region: Option<&str>) -> Result<Endpoint> {
+    pub fn parse(address: &Address<'_>, ambient_region: impl FnOnce() -> Option<String>) -> Result<Endpoint> {
         check_host(address.host, "host")?;
         if let Some(region) = address.region {
             partition::check_region(region)?;
@@ -86,7 +86,7 @@ impl Endpoint {
                 (name, port)
             }
         };
-        let (signed, cluster_host) = match written_out(signed, address.region.or(ambient_region))? {
+        let (signed, cluster_host) = match written_out(signed, address.region, ambient_region)? {
             Some(host) => (host, true),
             None => (signed.to_owned(), false),
         };
@@ -265,20 +265,24 @@ fn no_database(signed: &str, labels: &[&str]) -> Error {
 }
 
 /// A bare DSQL cluster id, written out to its host name.
-fn written_out(name: &str, region: Option<&str>) -> Result<Option<String>> {
+fn written_out(
+    name: &str,
+    region: Option<&str>,
+    ambient_region: impl FnOnce() -> Option<String>,
+) -> Result<Option<String>> {
     let is_id = name.len() == CLUSTER_ID_LENGTH
         && name.bytes().all(|b| b.is_ascii_alphanumeric())
         && name.bytes().any(|b| b.is_ascii_digit());
     if !is_id {
         return Ok(None);
     }
-    let Some(region) = region else {
+    let Some(region) = region.map(str::to_owned).or_else(ambient_region) else {
         return Err(Error::endpoint(
             format!("{name} looks like an Aurora DSQL cluster id, and its region is not known"),
             "Pass region=, set AWS_REGION, or pass the whole endpoint <cluster-id>.dsql.<region>.on.aws.",
         ));
     };
-    partition::check_region(region)?;
+    partition::check_region(&region)?;
     let region = region.to_ascii_lowercase();
     if partition::of_region(&region).name != "aws" {
         return Err(Error::endpoint(

@@ -169,15 +169,19 @@ impl Signer {
         canonical.update(&token.as_bytes()[query_starts..]);
         canonical.update(security_token);
         canonical.update(b"&X-Amz-SignedHeaders=host\nhost:");
-        canonical.update(endpoint.token_host.to_ascii_lowercase());
+        let mut scratch = String::with_capacity(256);
+        scratch.push_str(&endpoint.token_host);
+        scratch.make_ascii_lowercase();
         // botocore drops the default port of https from the header, and keeps it in the text.
         if endpoint.kind != Kind::Dsql && endpoint.token_port != 443 {
-            canonical.update(format!(":{}", endpoint.token_port));
+            let _ = write!(scratch, ":{}", endpoint.token_port);
         }
+        canonical.update(&scratch);
         canonical.update(b"\n\nhost\n");
         canonical.update(EMPTY_BODY_SHA256);
 
-        let mut to_sign = String::with_capacity(192);
+        let mut to_sign = scratch;
+        to_sign.clear();
         let _ = write!(
             to_sign,
             "AWS4-HMAC-SHA256\n{amz_date}\n{date}/{}/{service}/aws4_request\n",

@@ -81,11 +81,11 @@ def _expiry(value: object) -> datetime | None:
     if isinstance(value, str):
         text = value[:-1] + "+00:00" if value.endswith(("Z", "z")) else value
         try:
-            value = datetime.fromisoformat(text)
+            parsed = datetime.fromisoformat(text)
         except ValueError:
             raise ConfigurationError(f"the expiry {value[:40]!r} is no ISO 8601 time", hint=_HINT) from None
-        # Python's datetimes are often written out without their zone; AWS means UTC.
-        value = value if value.tzinfo else value.replace(tzinfo=timezone.utc)
+        # Often written out without the zone; AWS means UTC.
+        return parsed if parsed.tzinfo else parsed.replace(tzinfo=timezone.utc)
     if not isinstance(value, datetime):
         raise WrongTypeError(f"the expiry must be a datetime, not {type(value).__name__}", hint=_HINT)
     return value

@@ -19,6 +19,12 @@ if TYPE_CHECKING:
 _running: set[asyncio.Task[None]] = set()
 
 
+def prepare(function: Callable[[], Any]) -> None:
+    """Imports what the calls will need, on a thread that is not yet one of many: see `Callable` in the core."""
+    if _is_coroutine_function(function):
+        import asyncio  # noqa: F401
+
+
 class Call:
     """A function and the context of the caller who needs its answer; it may be called again from elsewhere.
 

@@ -114,12 +114,18 @@ def _refuse_clear(mode: object, *, said: str) -> None:
 def _root(said: object = None) -> str:
     root = said or os.environ.get("PGSSLROOTCERT")
     if not root or root == "system":
-        return ca_file()
+        return _checked_ca_file(os.environ.get("PGIAM_CA_FILE"))
     if not isinstance(root, (str, os.PathLike)):
         raise WrongTypeError(
             f"sslrootcert must be a path, not {type(root).__name__}", hint="Pass the path of a PEM file as a str."
         )
     return os.fspath(root)
+
+
+@lru_cache(maxsize=16)
+def _checked_ca_file(_said: str | None) -> str:
+    # Looked at once: a file that goes away later is an error of the driver's, which reads it for every connection.
+    return ca_file()
 
 
 def _is_direct(params: MutableMapping[str, Any]) -> bool:

@@ -52,20 +52,27 @@ def resolve(params: Mapping[str, Any], *, services: bool) -> list[Login]:
         raise WrongTypeError(
             f"the database user must be a str, not {type(user).__name__}", hint="Pass the user's name as a str."
         )
+    port = params.get("port")
+    if port is None or port == "":
+        port = os.environ.get("PGPORT")
     hosts = _hosts(host)
-    ports = _ports(os.environ.get("PGPORT") if params.get("port") in (None, "") else params["port"], len(hosts))
+    ports = [_port(port)] if len(hosts) == 1 and isinstance(port, int) else _ports(port, len(hosts))
     return [Login(host, port, user) for host, port in zip(hosts, ports, strict=True)]
 
 
 def complete(params: MutableMapping[str, Any], logins: list[Login], hosts: list[str], *, lists: bool = False) -> None:
-    """Write down what came from the environment, so that what is dialled is what was signed. asyncpg takes `lists`."""
-    if lists or not params.get("host") or hosts != [login.host for login in logins]:
-        params["host"] = hosts[0] if len(hosts) == 1 else hosts if lists else ",".join(hosts)
-    if lists or not params.get("port"):
-        ports = [login.port for login in logins]
-        params["port"] = ports[0] if len(set(ports)) == 1 else ports if lists else ",".join(map(str, ports))
-    if not params.get("user"):
-        params["user"] = logins[0].user
+    """Write down what came from the environment, so that what is dialled is what was signed.
+
+    asyncpg takes several hosts and ports as `lists`, libpq as text.
+    """
+    ports = [login.port for login in logins]
+    if lists:
+        params["host"] = hosts if len(hosts) > 1 else hosts[0]
+        params["port"] = ports if len(set(ports)) > 1 else ports[0]
+    else:
+        params["host"] = ",".join(hosts)
+        params["port"] = ",".join(map(str, ports)) if len(set(ports)) > 1 else ports[0]
+    params["user"] = logins[0].user
 
 
 def _hosts(value: object) -> list[str]:
@@ -116,8 +123,10 @@ def _port(value: object) -> int:
 def _refuse_service(params: Mapping[str, Any]) -> None:
     # A service file overrides the environment and only the driver reads it, so only explicit values are certain.
     service = params.get("service") or os.environ.get("PGSERVICE")
+    if not service:
+        return
     unsaid = [key for key in ("host", "port", "user") if not params.get(key)]
-    if service and unsaid:
+    if unsaid:
         raise ConfigurationError(
             f"{' and '.join(unsaid)} may come from the service {str(service)[:60]!r}, which is not read here",
             hint="Give host=, port= and user= beside the service: they are what the auth token signs.",

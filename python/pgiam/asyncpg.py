@@ -98,7 +98,13 @@ def _said_in(dsn: str | None) -> dict[str, Any]:
         return {}
     if not isinstance(dsn, str):
         raise WrongTypeError(f"dsn must be a str, not {type(dsn).__name__}", hint="Pass postgresql://user@host/name.")
-    parts = urlsplit(dsn)
+    try:
+        parts = urlsplit(dsn)
+    except ValueError as error:
+        # Without the cause: it may quote the DSN, and with that a password.
+        raise ConfigurationError(
+            f"the DSN cannot be parsed: {type(error).__name__}", hint="Write it as postgresql://user@host:port/name."
+        ) from None
     userinfo, _, hosts = parts.netloc.rpartition("@")
     query = dict(parse_qsl(parts.query))
     for key in query:
@@ -125,6 +131,10 @@ def _said_in(dsn: str | None) -> dict[str, Any]:
 
 
 def _hosts_and_ports(text: str) -> tuple[list[str], list[str] | None]:
-    pairs = [spec.rpartition(":") if ":" in spec else (spec, "", "") for spec in text.split(",")]
-    ports = [port for _, _, port in pairs]
-    return [unquote(host) for host, _, _ in pairs], ports if any(ports) else None
+    hosts, ports = [], []
+    for spec in text.split(","):
+        address, bracket, rest = spec.rpartition("]")  # an IPv6 address
+        host, _, port = (address[1:], "", rest.lstrip(":")) if bracket else spec.partition(":")
+        hosts.append(unquote(host))
+        ports.append(port)
+    return hosts, ports if any(ports) else None

@@ -53,12 +53,12 @@ class Client(_core.Client):
 
     async def refresh_async(self) -> Credentials:
         """Fetches new credentials now; the present ones serve until those are here."""
-        while True:
+        credentials = None
+        while credentials is None:
             entry = await self._wait_newer()
             if entry is not None:
                 credentials = self._credentials(entry)
-                assert credentials is not None  # an entry always has some
-                return credentials
+        return credentials
 
     async def whoami_async(self) -> CallerIdentity:
         """Whose the credentials are, by STS's own word."""

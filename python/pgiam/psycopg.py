@@ -8,7 +8,7 @@ own, so a source of credentials that reads a context variable of the request fin
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
@@ -65,7 +65,8 @@ class Connection(psycopg.Connection[Row]):
     ) -> type[Self]:
         """This class with these options, for `connection_class=` or to `connect` with."""
         options = _Options(Signing(client, region, token_host, expires_in), tls)
-        return type(cls.__name__, (cls,), {"_options": options, "__module__": cls.__module__})
+        made = type(cls.__name__, (cls,), {"_options": options, "__module__": cls.__module__})
+        return cast("type[Self]", made)
 
     @classmethod
     def connect(
@@ -110,7 +111,8 @@ class AsyncConnection(psycopg.AsyncConnection[Row]):
     ) -> type[Self]:
         """This class with these options, for `connection_class=` or to `connect` with."""
         options = _Options(Signing(client, region, token_host, expires_in), tls)
-        return type(cls.__name__, (cls,), {"_options": options, "__module__": cls.__module__})
+        made = type(cls.__name__, (cls,), {"_options": options, "__module__": cls.__module__})
+        return cast("type[Self]", made)
 
     @classmethod
     async def connect(

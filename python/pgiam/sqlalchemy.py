@@ -140,8 +140,8 @@ class _Hook:
 
     def __init__(self, signing: Signing, tls: Tls | None) -> None:
         check_tls(tls)
-        self.signing = signing
-        self.tls = tls
+        self.signing: Signing = signing
+        self.tls: Tls | None = tls
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, _Hook) and (self.signing, self.tls) == (other.signing, other.tls)

@@ -8,7 +8,7 @@ fn parse(host: &str) -> Result<Endpoint> {
             host,
             ..Address::default()
         },
-        None,
+        || None,
     )
 }
 
@@ -188,7 +188,7 @@ fn a_bare_cluster_id_takes_the_region_from_the_caller_then_from_around() {
         host: id,
         ..Address::default()
     };
-    let ambient = Endpoint::parse(&address, Some("eu-west-2")).expect("ambient region");
+    let ambient = Endpoint::parse(&address, || Some("eu-west-2".into())).expect("ambient region");
     assert_eq!(
         (ambient.host.as_str(), ambient.token_host.as_str()),
         (written_out, written_out)
@@ -198,22 +198,22 @@ fn a_bare_cluster_id_takes_the_region_from_the_caller_then_from_around() {
         ..address
     };
     assert_eq!(
-        Endpoint::parse(&given, Some("us-east-1")).expect("given region"),
+        Endpoint::parse(&given, || Some("us-east-1".into())).expect("given region"),
         ambient
     );
-    assert!(Endpoint::parse(&address, None).is_err());
+    assert!(Endpoint::parse(&address, || None).is_err());
     let china = Address {
         region: Some("cn-north-1"),
         ..address
     };
-    assert!(Endpoint::parse(&china, None).is_err());
+    assert!(Endpoint::parse(&china, || None).is_err());
     // A tunnel to a cluster: the id is signed, the tunnel is dialled.
     let tunnel = Address {
         host: "localhost",
         token_host: Some(id),
         ..address
     };
-    let tunnel = Endpoint::parse(&tunnel, Some("eu-west-2")).expect("tunnel");
+    let tunnel = Endpoint::parse(&tunnel, || Some("eu-west-2".into())).expect("tunnel");
     assert_eq!(
         (tunnel.host.as_str(), tunnel.token_host.as_str()),
         ("localhost", written_out)
@@ -234,7 +234,7 @@ fn token_host_decides() {
                 token_host: Some(token_host),
                 ..tunnel
             },
-            None,
+            || None,
         )
     };
     let same_port = endpoint(real).expect(real);
@@ -276,7 +276,7 @@ fn a_given_region_serves_names_without_one_and_contradicts_no_other() {
                 region: Some(region),
                 ..Address::default()
             },
-            None,
+            || None,
         )
     };
     let global = "gdb.global-abc123.global.rds.amazonaws.com";
@@ -372,7 +372,7 @@ fn refused_hosts_say_why() {
                 port: Some(0),
                 ..Address::default()
             },
-            None
+            || None
         )
         .is_err()
     );
@@ -432,14 +432,14 @@ fn any_text_is_parsed_or_refused() {
             region,
             token_host,
         };
-        if let Ok(endpoint) = Endpoint::parse(&address, Some("eu-west-1")) {
+        if let Ok(endpoint) = Endpoint::parse(&address, || Some("eu-west-1".into())) {
             let again = Address {
                 host: &endpoint.host,
                 region: Some(&endpoint.region),
                 ..address
             };
             assert_eq!(
-                Endpoint::parse(&again, None).ok().as_ref(),
+                Endpoint::parse(&again, || None).ok().as_ref(),
                 Some(&endpoint),
                 "{host}"
             );

@@ -178,12 +178,11 @@ impl Client {
         entry: &refreshing::Entry,
         target: &Target<'_>,
     ) -> PyResult<Bound<'py, PyString>> {
-        let region = environment_region();
         let token = self.inner.mint(
             entry,
             &target.address(),
             target.login(),
-            region.as_deref(),
+            environment_region,
             clock::now(),
         );
         token
@@ -194,8 +193,8 @@ impl Client {
     /// What is wrong with the arguments is said before anybody waits for the network.
     fn check(&self, target: &Target<'_>) -> Result<()> {
         // The profile's region is not known yet; a stand-in shows every other fault.
-        let region = environment_region().unwrap_or_else(|| "us-east-1".to_owned());
-        let endpoint = crate::endpoint::Endpoint::parse(&target.address(), Some(&region))?;
+        let region = || environment_region().or_else(|| Some("us-east-1".to_owned()));
+        let endpoint = crate::endpoint::Endpoint::parse(&target.address(), region)?;
         target.login().check(endpoint.kind).map(drop)
     }
 

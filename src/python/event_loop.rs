@@ -6,6 +6,7 @@ use std::pin::Pin;
 
 use pyo3::IntoPyObjectExt;
 use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyTuple};
 use pyo3_async_runtimes::TaskLocals;
 use pyo3_async_runtimes::generic::{self, ContextExt, JoinError, Runtime};
 
@@ -108,6 +109,33 @@ where
 {
     runtime::handle().map_err(raised)?;
     exit::watch(py)?;
-    let locals = TaskLocals::with_running_loop(py)?;
+    let running = pyo3_async_runtimes::get_running_loop(py)?;
+    let locals = TaskLocals::new(Bound::new(py, WhileOpen(running.unbind()))?.into_any());
     generic::future_into_py_with_locals::<PerProcessRuntime, _, T>(py, locals, future)
+}
+
+/// The event loop, as far as the runtime needs it. Whoever closes a loop has stopped waiting; telling it
+/// then is no error, and `pyo3-async-runtimes` would print one to stderr.
+#[pyclass(frozen)]
+struct WhileOpen(Py<PyAny>);
+
+#[pymethods]
+impl WhileOpen {
+    fn create_future<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        self.0.bind(py).call_method0("create_future")
+    }
+
+    #[pyo3(signature = (*args, **options))]
+    fn call_soon_threadsafe<'py>(
+        &self,
+        py: Python<'py>,
+        args: &Bound<'py, PyTuple>,
+        options: Option<&Bound<'py, PyDict>>,
+    ) -> PyResult<()> {
+        let event_loop = self.0.bind(py);
+        match event_loop.call_method("call_soon_threadsafe", args, options) {
+            Err(_) if event_loop.call_method0("is_closed")?.is_truthy()? => Ok(()),
+            done => done.map(drop),
+        }
+    }
 }

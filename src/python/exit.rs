@@ -16,6 +16,8 @@ pub fn watch(py: Python<'_>) -> PyResult<()> {
     if REGISTERED.swap(1, Ordering::AcqRel) == 0 {
         let closing = py.import("pgiam._core")?.getattr("_closing")?;
         py.import("atexit")?.call_method1("register", (closing,))?;
+        // Needed by threads later on, and better imported before there are any: see `source::Callable`.
+        py.import("pgiam._log")?;
     }
     Ok(())
 }

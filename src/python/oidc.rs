@@ -173,7 +173,10 @@ pub fn source_from_python(given: &Bound<'_, PyAny>) -> Result<Arc<dyn IdentitySo
         return Ok(Arc::new(Given(token_from_python(given)?)));
     }
     if given.is_callable() && !given.is_instance_of::<pyo3::types::PyType>() {
-        return Ok(Arc::new(Callable(given.clone().unbind())));
+        let callable = Callable::new(given);
+        return callable
+            .map(|callable| Arc::new(callable) as _)
+            .map_err(|error| rejection(Kind::IdentityToken, error));
     }
     Err(wrong_type(
         given,
@@ -188,7 +191,22 @@ pub fn token_from_python(given: &Bound<'_, PyAny>) -> Result<IdentityToken> {
 }
 
 /// A Python callable as a source of identity tokens. It runs in the context of the caller who needs one.
-struct Callable(Py<PyAny>);
+struct Callable {
+    function: Py<PyAny>,
+    /// Looked up now: an import must not be under way when the process forks.
+    prepare: Py<PyAny>,
+}
+
+impl Callable {
+    fn new(function: &Bound<'_, PyAny>) -> PyResult<Self> {
+        let module = function.py().import("pgiam._callable")?;
+        module.call_method1("prepare", (function,))?;
+        Ok(Self {
+            function: function.clone().unbind(),
+            prepare: module.getattr("prepare_identity")?.unbind(),
+        })
+    }
+}
 
 /// A `pgiam._callable.Call`.
 struct Call(Result<Py<PyAny>>);
@@ -200,11 +218,7 @@ impl IdentitySource for Callable {
 
     fn begin(&self, caller: Caller) -> Arc<dyn Asking> {
         let on_loop = caller == Caller::EventLoop;
-        let call = Python::attach(|py| {
-            let module = py.import("pgiam._callable")?;
-            let call = module.call_method1("prepare_identity", (&self.0, on_loop))?;
-            Ok::<_, PyErr>(call.unbind())
-        });
+        let call = Python::attach(|py| self.prepare.call1(py, (&self.function, on_loop)));
         Arc::new(Call(call.map_err(|error| rejection(Kind::IdentityToken, error))))
     }
 }

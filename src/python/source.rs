@@ -39,12 +39,30 @@ pub fn from_python(source: Option<&Bound<'_, PyAny>>) -> Result<Arc<dyn Source>>
         return Ok(Arc::clone(&role.get().source));
     }
     if source.is_callable() && !source.is_instance_of::<pyo3::types::PyType>() {
-        return Ok(Arc::new(Callable(source.clone().unbind())));
+        return Callable::new(source)
+            .map(|callable| Arc::new(callable) as _)
+            .map_err(|error| rejection(Kind::Credentials, error));
     }
     Err(wrong_type(source, "source", "a pgiam source or a callable"))
 }
 
-struct Callable(Py<PyAny>);
+struct Callable {
+    function: Py<PyAny>,
+    /// Looked up now, because an import under way in one thread hangs a child forked by another: the
+    /// child inherits the module's lock, and not the thread that would release it.
+    start: Py<PyAny>,
+}
+
+impl Callable {
+    fn new(function: &Bound<'_, PyAny>) -> PyResult<Self> {
+        let module = function.py().import("pgiam._callable")?;
+        module.call_method1("prepare", (function,))?;
+        Ok(Self {
+            function: function.clone().unbind(),
+            start: module.getattr("start")?.unbind(),
+        })
+    }
+}
 
 impl Source for Callable {
     fn fetch(&self, caller: Caller) -> Fetch {
@@ -52,9 +70,7 @@ impl Source for Callable {
         let started = Python::attach(|py| {
             let resolver = Bound::new(py, Resolver(Mutex::new(Some(Waiting::Credentials(sender)))))?;
             let on_loop = caller == Caller::EventLoop;
-            py.import("pgiam._callable")?
-                .call_method1("start", (&self.0, resolver, on_loop))?;
-            Ok(())
+            self.start.call1(py, (&self.function, resolver, on_loop))
         });
         if let Err(error) = started {
             return Box::pin(std::future::ready(

@@ -161,7 +161,7 @@ impl Endpoint {
                 region: region.as_deref(),
                 token_host: token_host.as_deref(),
             };
-            endpoint::Endpoint::parse(&address, environment_region().as_deref())
+            endpoint::Endpoint::parse(&address, environment_region)
         };
         parse().map(|inner| Self { inner }).map_err(raised)
     }
@@ -288,7 +288,7 @@ pub fn sign_at<'py>(
 ) -> PyResult<Bound<'py, PyAny>> {
     let sign = || {
         let target = Target::new(Some(host), Some(user), port, region, token_host, expires_in)?;
-        let endpoint = endpoint::Endpoint::parse(&target.address(), environment_region().as_deref())?;
+        let endpoint = endpoint::Endpoint::parse(&target.address(), environment_region)?;
         let now = Time::from_millis((now * 1000.0) as i64);
         Signer::new(credentials.get().inner.clone()).sign(&endpoint, target.login(), now)
     };

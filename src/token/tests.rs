@@ -22,7 +22,7 @@ fn endpoint(host: &str, port: u16) -> Endpoint {
         port: Some(port),
         ..Default::default()
     };
-    Endpoint::parse(&address, None).expect(host)
+    Endpoint::parse(&address, || None).expect(host)
 }
 
 struct Case {
@@ -205,7 +205,7 @@ fn named(host: &str, port: u16) -> Endpoint {
     };
     Endpoint {
         token_host: host.to_owned(),
-        ..Endpoint::parse(&address, None).expect(host)
+        ..Endpoint::parse(&address, || None).expect(host)
     }
 }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 
 import pytest
@@ -9,6 +10,18 @@ import pytest
 import pgiam
 from drivers.account import Account
 from pgiam.sandbox import Sandbox
+
+
+@pytest.fixture(autouse=True)
+def nothing_secret_is_logged(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
+    """By pgiam, SQLAlchemy or a driver, however much they log."""
+    caplog.set_level(logging.DEBUG)
+    yield
+    for phase in ("setup", "call"):
+        for record in caplog.get_records(phase):
+            message = record.getMessage()
+            assert "X-Amz-Signature" not in message
+            assert "wJalrXUtnFEMI" not in message
 
 
 @pytest.fixture

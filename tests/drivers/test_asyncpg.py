@@ -135,6 +135,8 @@ async def test_a_reset_of_ones_own_is_used(dsql_account: Account) -> None:
         (f"postgresql://app@{RDS}/app?sslrootcert=own.pem", {}, "SSLContext"),
         (f"postgresql://app@{RDS}/app?service=prod", {}, "in the DSN itself"),
         (f"postgresql://app@{RDS}:x/app", {}, "1 to 65535"),
+        ("postgresql://app:secret@[::1/app", {}, "user@host"),
+        ("postgresql://app@[::1]:5432/app", {}, "token_host="),
         (None, {"host": RDS, "user": "app", "ssl": False}, 'tls="off"'),
         (None, {"host": RDS, "user": "app", "sslmode": "require"}, "?ssl=require"),
         (None, {"host": RDS, "user": "app", "client": "prod"}, "client="),

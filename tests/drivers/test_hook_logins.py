@@ -73,6 +73,13 @@ def test_libpq_with_several_addresses_of_one_endpoint(
             hooked(client, "psycopg", **login)
 
 
+@pytest.mark.parametrize(("host", "port"), [([RDS], [5433]), ((RDS,), (5433,)), (RDS, "5433")])
+@pytest.mark.parametrize("driver", [*SYNC, "asyncpg"])
+def test_one_host_in_a_list_is_one_host(client: pgiam.Client, driver: str, host: Any, port: Any) -> None:
+    cparams = hooked(client, driver, host=host, port=port, user="app")
+    assert (cparams["host"], cparams["port"]) == (RDS, 5433)
+
+
 def test_the_port_is_no_part_of_a_dsql_token(client: pgiam.Client) -> None:
     cparams = hooked(client, "psycopg", host=f"{DSQL},{DSQL}", port="5432,5433", user="app")
     assert cparams["password"].startswith(f"{DSQL}/?Action=DbConnect&")

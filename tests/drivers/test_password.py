@@ -51,7 +51,7 @@ def test_it_is_shown_without_a_token(
         f"{[password]}"[1:-1],
     ]
     assert set(shown) == {SHOWN}
-    assert caplog.messages == [f"connecting with {SHOWN} and {SHOWN}"]
+    assert f"connecting with {SHOWN} and {SHOWN}" in caplog.messages
     assert client.stats().tokens == 0
 
 
@@ -121,9 +121,9 @@ async def test_waiting_on_an_event_loop_is_warned_of(caplog: pytest.LogCaptureFi
     cold = pgiam.Client(lambda: pgiam.Credentials("AKIDEXAMPLE", "secret"))
     password = cold.password(host=RDS, user="app")
     str(password)
-    assert [record.name for record in caplog.records] == ["pgiam"]
-    assert "pgiam.psycopg" in caplog.text
+    [warning] = [record for record in caplog.records if record.name == "pgiam"]
+    assert "pgiam.psycopg" in warning.getMessage()
     caplog.clear()
     str(password)
     await asyncio.to_thread(str, password)
-    assert not caplog.records
+    assert "pgiam" not in [record.name for record in caplog.records]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from contextvars import ContextVar
 from typing import Any
 
 import pytest
@@ -162,6 +163,23 @@ async def test_a_connect_can_be_cancelled_while_credentials_are_fetched(account:
     account.release.set()
     assert await current_users(engine) == ["app"]
     assert account.fetches == 1
+
+
+@pytest.mark.parametrize("driver", DRIVERS)
+async def test_credentials_are_fetched_in_the_context_of_whoever_connects(account: Account, driver: str) -> None:
+    # Where Vercel's functions keep the identity token of a request.
+    request: ContextVar[str] = ContextVar("request", default="none")
+    seen = []
+
+    def fetch() -> pgiam.Credentials:
+        seen.append(request.get())
+        return account.client.credentials()
+
+    engine = make_engine(account.url(driver))
+    event.listen(sync_engine(engine), "do_connect", pgiam.Client(fetch).do_connect)
+    request.set("this one")
+    assert await current_users(engine) == ["app"]
+    assert seen == ["this one"]
 
 
 @pytest.fixture

@@ -193,3 +193,12 @@ def test_regions_by_path(box: AwsBox) -> None:
             box.sts(caller, url=elsewhere, region="ap-southeast-2").get_caller_identity()
     finally:
         box.control("enable_region", region="ap-southeast-2")
+
+
+def test_regions_by_host_name_through_a_proxy(box: AwsBox, monkeypatch: pytest.MonkeyPatch) -> None:
+    caller = box.directory.issue("app", "s", 900, box.clock.now())
+    monkeypatch.setenv("HTTP_PROXY", box.sts_url)
+    elsewhere = "http://sts.ap-south-1.amazonaws.com"
+    assert box.sts(caller, url=elsewhere, region="ap-south-1").get_caller_identity()["UserId"] == caller.user_id
+    with pytest.raises(ClientError, match="valid region"):
+        box.sts(caller, url=elsewhere, region=REGION).get_caller_identity()

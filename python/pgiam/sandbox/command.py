@@ -42,6 +42,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     stopped = _Stopped()
     try:
         with stopped, box:
+            stopped.starting = False
             return _run(box, command, stopped) if command else _stay(box, stopped, as_json=options.json)
     except SandboxError as error:
         print(f"pgiam sandbox: {error}", file=sys.stderr)
@@ -52,15 +53,16 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 @final
 class _Stopped:
-    """SIGTERM and SIGHUP end the sandbox in order, and are passed on to the command."""
+    """Notes the signals that end the sandbox, so that it ends in order whenever they come."""
 
     def __init__(self) -> None:
         self.event = threading.Event()
+        self.starting = True
         self.child: subprocess.Popen[bytes] | None = None
         self._before: dict[int, object] = {}
 
     def __enter__(self) -> _Stopped:
-        for number in (signal.SIGTERM, signal.SIGHUP):
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             self._before[number] = signal.signal(number, self._received)
         return self
 
@@ -70,10 +72,11 @@ class _Stopped:
 
     def _received(self, number: int, _: FrameType | None) -> None:
         self.event.set()
-        if self.child is not None:
-            self.child.send_signal(number)
-        else:
+        if self.starting:
             raise KeyboardInterrupt
+        # Ctrl-C goes to the command by way of the terminal; how it ends is for the command to say.
+        if self.child is not None and number != signal.SIGINT:
+            self.child.send_signal(number)
 
 
 def _run(box: Sandbox, command: list[str], stopped: _Stopped) -> int:
@@ -82,17 +85,8 @@ def _run(box: Sandbox, command: list[str], stopped: _Stopped) -> int:
     except OSError as error:
         print(f"pgiam sandbox: {command[0]}: {error.strerror}", file=sys.stderr)
         return 127 if isinstance(error, FileNotFoundError) else 126
-    # Ctrl-C goes to the command as well; how it ends is for the command to say.
-    while (status := _wait(stopped.child)) is None:
-        pass
+    status = stopped.child.wait()
     return status if status >= 0 else 128 - status
-
-
-def _wait(child: subprocess.Popen[bytes]) -> int | None:
-    try:
-        return child.wait()
-    except KeyboardInterrupt:
-        return None
 
 
 def _stay(box: Sandbox, stopped: _Stopped, *, as_json: bool) -> int:
@@ -107,14 +101,10 @@ def _stay(box: Sandbox, stopped: _Stopped, *, as_json: bool) -> int:
         sys.stdout.flush()
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-    try:
-        while not stopped.event.is_set() and box.alive():
-            stopped.event.wait(0.5)
-    except KeyboardInterrupt:
-        return 0
-    if not stopped.event.is_set():
-        print("pgiam sandbox: the sandbox ended by itself", file=sys.stderr)
-        return 1
+    while not stopped.event.wait(0.5):
+        if not box.alive():
+            print("pgiam sandbox: the sandbox ended by itself", file=sys.stderr)
+            return 1
     return 0
 
 

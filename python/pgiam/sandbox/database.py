@@ -183,10 +183,14 @@ class Database:
                 f"uid {self._owner.uid} cannot reach {given}, and that installation cannot be copied",
                 hint="Run as an ordinary user, or set PGIAM_POSTGRES_BIN to programs that every user can run.",
             )
-        copy = self._room / "postgres"
+        copy = self._room / "postgres" / root.parent.name / root.name
         # About 0.1 s. Copied anew each time: nothing to keep, nothing left behind, no folder of others touched.
         shutil.copytree(root, copy, ignore=shutil.ignore_patterns("include", "doc", "man"))
-        for place, folders, _ in os.walk(copy):
+        # Wheels keep the shared libraries they bring along beside the package, at a relative path.
+        libraries = root.parent.parent / f"{root.parent.name}.libs"
+        if libraries.is_dir():
+            shutil.copytree(libraries, copy.parent.parent / libraries.name)
+        for place, folders, _ in os.walk(self._room / "postgres"):
             for name in [place, *(os.path.join(place, folder) for folder in folders)]:
                 os.chmod(name, 0o755)  # noqa: S103 - our own copy, for the server's account to pass
         return copy / given.name
