@@ -362,13 +362,12 @@ class Gateway:
 
     async def kill_sessions(self, *, abruptly: bool = False) -> int:
         """End every session: as an administrator would (57P01), or by a TCP reset."""
-        count = len(self.sessions)
-        if abruptly:
-            for session in list(self.sessions):
-                session.client.reset()
-        else:
-            await self._administration.query(_TERMINATE)
-        return count
+        if not abruptly:
+            return len(await self._administration.query(_TERMINATE))
+        doomed = list(self.sessions)
+        for session in doomed:
+            session.client.reset()
+        return len(doomed)
 
     async def administer(self, sql: str) -> list[list[str | None]]:
         """SQL as the sandbox's superuser."""
