@@ -23,6 +23,8 @@ log = logging.getLogger("pgiam.sandbox.database")
 
 SUPERUSER = "pgiam_sandbox"  # the sandbox's own; nobody can log in as it through the gateway
 _PR_SET_PDEATHSIG = 1
+_LOST = (ConnectionError, asyncio.IncompleteReadError)
+_SHUT_DOWN = "57P01"
 
 
 @dataclass(frozen=True)
@@ -276,6 +278,10 @@ class Administration:
         self._writer: asyncio.StreamWriter
 
     async def __aenter__(self) -> Administration:
+        await self._connect()
+        return self
+
+    async def _connect(self) -> None:
         self._reader, self._writer = await asyncio.open_unix_connection(self._socket)
         self._writer.write(
             wire.startup({"user": SUPERUSER, "database": self._database, "application_name": "pgiam.sandbox"})
@@ -285,7 +291,6 @@ class Administration:
         except BaseException:
             self._writer.close()
             raise
-        return self
 
     async def __aexit__(self, *_: object) -> None:
         self._writer.write(wire.message(b"X", b""))
@@ -293,8 +298,19 @@ class Administration:
 
     async def query(self, sql: str) -> list[list[str | None]]:
         async with self._turn:
-            self._writer.write(wire.query(sql))
-            return await self._rows()
+            try:
+                return await self._ask(sql)
+            except (*_LOST, QueryError) as error:
+                if isinstance(error, QueryError) and error.sqlstate != _SHUT_DOWN:
+                    raise
+            # A superuser ended this session, perhaps with all others.
+            self._writer.close()
+            await self._connect()
+            return await self._ask(sql)
+
+    async def _ask(self, sql: str) -> list[list[str | None]]:
+        self._writer.write(wire.query(sql))
+        return await self._rows()
 
     async def _rows(self) -> list[list[str | None]]:
         rows: list[list[str | None]] = []
