@@ -1,12 +1,19 @@
 //! The end of the interpreter. Until Python 3.14 a thread that asks for the GIL while the interpreter shuts
 //! down is ended by `pthread_exit`, which must not unwind through Rust. So from `atexit` on, no thread but
-//! the one that runs the exit asks any more.
+//! the one that runs the exit asks any more, and the exit waits for those that were in Python by then:
+//! whoever has given up the GIL within a call of Python's would ask for it again.
 
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Condvar, Mutex, OnceLock, PoisonError};
 use std::thread::{self, ThreadId};
+use std::time::Duration;
 
 use pyo3::prelude::*;
+
+use crate::process::PerProcess;
+
+/// Calls into Python from our threads are short: they hand over a result, or log a line.
+const LAST_CALLS: Duration = Duration::from_secs(5);
 
 static CLOSING: OnceLock<ThreadId> = OnceLock::new();
 /// The process that has registered; a forked child inherits its parent's registrations.
