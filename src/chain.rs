@@ -5,32 +5,31 @@
 //! again, so that a throttled or broken source cannot turn into another identity (as in
 //! datafusion-comet#6025).
 
+mod foresight;
+
 use std::env;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
-use std::time::Duration;
 
-use aws_config::BehaviorVersion;
 use aws_config::ecs::EcsCredentialsProvider;
 use aws_config::environment::credentials::EnvironmentVariableCredentialsProvider;
 use aws_config::imds::credentials::ImdsCredentialsProvider;
 use aws_config::profile::ProfileFileCredentialsProvider;
 use aws_config::provider_config::ProviderConfig;
-use aws_config::web_identity_token::WebIdentityTokenCredentialsProvider;
 use aws_credential_types::provider::ProvideCredentials;
 use aws_credential_types::provider::error::CredentialsError;
 use aws_smithy_types::error::display::DisplayErrorContext;
-use aws_smithy_types::timeout::TimeoutConfig;
 
-use crate::clock::Time;
-use crate::credentials::{Caller, Credentials, Failure, Fetch, Source};
+use crate::clock::{ClockOffset, Time};
+use crate::credentials::{Caller, Credentials, Failure, Fetch, Finding, Source, State};
 use crate::error::{Attempt, Error, Result, shown};
 use crate::http;
+use crate::oidc::{self, WebIdentityFile};
+use crate::sdk;
 use crate::secret::Secret;
-
-/// A service that accepts and never answers must not hold callers for longer than this.
-const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(8);
-const OPERATION_TIMEOUT: Duration = Duration::from_secs(25);
+use crate::sts::request::RoleRequest;
+use crate::surroundings::{Here, Surroundings};
+use crate::web_identity::WebIdentity;
 
 /// In the order of the AWS SDKs.
 const LINKS: [Link; 5] = [
@@ -65,8 +64,9 @@ impl Link {
         self,
         config: &ProviderConfig,
         profile: Option<&str>,
-    ) -> Result<aws_credential_types::Credentials, CredentialsError> {
-        match self {
+        region: Option<&str>,
+    ) -> Result<Credentials, Unanswered> {
+        let provided = match self {
             Link::Environment => {
                 EnvironmentVariableCredentialsProvider::new()
                     .provide_credentials()
@@ -79,10 +79,7 @@ impl Link {
                 }
                 builder.build().provide_credentials().await
             }
-            Link::WebIdentityFile => {
-                let builder = WebIdentityTokenCredentialsProvider::builder().configure(config);
-                builder.build().provide_credentials().await
-            }
+            Link::WebIdentityFile => return web_identity_file().await,
             Link::Container => {
                 let config = config.clone().with_http_client(http::link_local());
                 let builder = EcsCredentialsProvider::builder().configure(&config);
@@ -93,7 +90,47 @@ impl Link {
                 let builder = ImdsCredentialsProvider::builder().configure(&config);
                 builder.build().provide_credentials().await
             }
+        };
+        match provided {
+            Ok(found) => Ok(converted(found, self.name(), region.map(str::to_owned))),
+            Err(error @ CredentialsError::CredentialsNotLoaded(_)) => {
+                Err(Unanswered::Absent(outcome(&error)))
+            }
+            Err(error) => Err(Unanswered::Failed(failure(self, outcome(&error)))),
         }
+    }
+}
+
+const ROLE_ARN: &str = "AWS_ROLE_ARN";
+
+/// Absent is not broken.
+enum Unanswered {
+    Absent(String),
+    Failed(Error),
+}
+
+/// IRSA and its like. Not the SDK's provider: this one says which claims were refused, and takes a file that
+/// has been renewed in the meantime.
+async fn web_identity_file() -> Result<Credentials, Unanswered> {
+    if !Here.is_set(oidc::TOKEN_FILE) {
+        return Err(Unanswered::Absent(format!("{} is not set", oidc::TOKEN_FILE)));
+    }
+    let Some(role_arn) = Here.variable(ROLE_ARN) else {
+        return Err(Unanswered::Failed(Error::configuration(
+            format!("{} is set and {ROLE_ARN} is not", oidc::TOKEN_FILE),
+            "Set both: EKS does when the service account is annotated with eks.amazonaws.com/role-arn.",
+        )));
+    };
+    let source = RoleRequest::new(role_arn)
+        .and_then(|request| WebIdentity::new(request, Arc::new(oidc::From(WebIdentityFile::new(None)))))
+        .map_err(Unanswered::Failed)?;
+    match source.fetch(Caller::Thread).await {
+        Ok(credentials) => Ok(credentials),
+        Err(Failure::Failed(error)) => Err(Unanswered::Failed(error)),
+        Err(Failure::Abandoned) => Err(Unanswered::Failed(Error::transport(
+            "the exchange of the identity token was broken off",
+            "pgiam tries again at the next use.",
+        ))),
     }
 }
 
@@ -131,6 +168,10 @@ impl Source for Chain {
         let taken = Arc::clone(&self.taken);
         Box::pin(async move { walk(&taken).await.map_err(Failure::from) })
     }
+
+    fn explain(&self) -> Vec<Finding> {
+        self.explain_in(&Here)
+    }
 }
 
 /// One profile of `~/.aws/config` and `~/.aws/credentials`: keys, SSO, credential_process, assumed roles.
@@ -143,11 +184,26 @@ impl Source for Profile {
         let name = self.name.clone();
         Box::pin(async move {
             let (config, region) = configuration(Some(&name)).await?;
-            match Link::Profile.provide(&config, Some(&name)).await {
-                Ok(found) => Ok(converted(found, &format!("profile {}", shown(&name)), region)),
-                Err(error) => Err(failure(Link::Profile, &error, Vec::new()).into()),
+            match Link::Profile
+                .provide(&config, Some(&name), region.as_deref())
+                .await
+            {
+                Ok(found) => Ok(Credentials {
+                    source: format!("profile {}", shown(&name)),
+                    ..found
+                }),
+                Err(Unanswered::Absent(reason)) => Err(failure(Link::Profile, reason).into()),
+                Err(Unanswered::Failed(error)) => Err(error.into()),
             }
         })
+    }
+
+    fn explain(&self) -> Vec<Finding> {
+        vec![Finding::new(
+            format!("profile {}", shown(&self.name)),
+            State::Taken,
+            "given to the client",
+        )]
     }
 }
 
@@ -159,19 +215,26 @@ async fn walk(taken: &AtomicU8) -> Result<Credentials> {
         if only != 0 && only != index {
             continue;
         }
-        match link.provide(&config, None).await {
+        match link.provide(&config, None, region.as_deref()).await {
             Ok(found) => {
                 taken.store(index, Ordering::Release);
-                return Ok(converted(found, link.name(), region));
+                return Ok(found);
             }
-            // Absent is not broken.
-            Err(error @ CredentialsError::CredentialsNotLoaded(_)) => {
-                attempts.push(Attempt {
-                    source: link.name().into(),
-                    outcome: outcome(&error),
-                });
+            Err(Unanswered::Absent(outcome)) => attempts.push(Attempt {
+                source: link.name().into(),
+                outcome,
+            }),
+            Err(Unanswered::Failed(mut error)) => {
+                if error.attempts.is_empty() {
+                    let outcome = error.message.clone();
+                    error.attempts.push(Attempt {
+                        source: link.name().into(),
+                        outcome,
+                    });
+                }
+                error.attempts.splice(0..0, attempts);
+                return Err(error);
             }
-            Err(error) => return Err(failure(link, &error, attempts)),
         }
     }
     let looked_at: Vec<&str> = attempts.iter().map(|attempt| attempt.source.as_str()).collect();
@@ -186,12 +249,7 @@ async fn walk(taken: &AtomicU8) -> Result<Credentials> {
     .with_attempts(attempts))
 }
 
-fn failure(link: Link, error: &CredentialsError, mut attempts: Vec<Attempt>) -> Error {
-    let reason = outcome(error);
-    attempts.push(Attempt {
-        source: link.name().into(),
-        outcome: reason.clone(),
-    });
+fn failure(link: Link, reason: String) -> Error {
     let message = format!("{} gave no credentials: {reason}", link.name());
     let hint = match link {
         Link::Environment => "Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, both, or neither.",
@@ -204,7 +262,11 @@ fn failure(link: Link, error: &CredentialsError, mut attempts: Vec<Attempt>) -> 
             "Check the instance's role; in containers the hop limit of IMDSv2 must be 2."
         }
     };
-    Error::credentials(message, hint).with_attempts(attempts)
+    let attempt = Attempt {
+        source: link.name().into(),
+        outcome: reason,
+    };
+    Error::credentials(message, hint).with_attempts(vec![attempt])
 }
 
 /// The SDK's own words, down to the cause.
@@ -217,24 +279,11 @@ fn outcome(error: &CredentialsError) -> String {
     }
 }
 
-/// Environment and profile files are read anew each time, so that a rotated file is seen.
 async fn configuration(profile: Option<&str>) -> Result<(ProviderConfig, Option<String>)> {
-    let http_client = http::public()?;
-    let timeouts = TimeoutConfig::builder()
-        .operation_attempt_timeout(ATTEMPT_TIMEOUT)
-        .operation_timeout(OPERATION_TIMEOUT)
-        .build();
-    let mut loader = aws_config::defaults(BehaviorVersion::latest())
-        .http_client(http_client.clone())
-        .timeout_config(timeouts)
-        .no_credentials();
-    if let Some(name) = profile {
-        loader = loader.profile_name(name);
-    }
-    let sdk = loader.load().await;
+    let sdk = sdk::config(profile).await?;
     let mut config = ProviderConfig::without_region()
         .with_region(sdk.region().cloned())
-        .with_http_client(http_client)
+        .with_http_client(http::public()?)
         .with_use_fips(sdk.use_fips())
         .with_use_dual_stack(sdk.use_dual_stack());
     if let Some(timeouts) = sdk.timeout_config() {
@@ -255,6 +304,7 @@ fn converted(found: aws_credential_types::Credentials, source: &str, region: Opt
         account_id: found.account_id().map(|account| account.as_str().to_owned()),
         source: source.to_owned(),
         region,
+        clock_offset: ClockOffset::NONE,
     }
 }
 
@@ -273,5 +323,6 @@ fn from_environment() -> Option<Credentials> {
         account_id: set("AWS_ACCOUNT_ID"),
         source: Link::Environment.name().to_owned(),
         region: None,
+        clock_offset: ClockOffset::NONE,
     })
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::clock::Time;
-use crate::credentials::{Caller, Source};
+use crate::credentials::{Caller, Finding, Source};
 use crate::endpoint::{Address, Endpoint};
 use crate::error::Result;
 use crate::refreshing::{Entry, Observer, Refreshing, Ticket};
@@ -31,6 +31,16 @@ impl Client {
             refreshing: Refreshing::new(source, observer),
             tokens: AtomicU64::new(0),
         }
+    }
+
+    /// What keeps the credentials, to be the base of other sources.
+    pub fn refreshing(&self) -> &Refreshing {
+        &self.refreshing
+    }
+
+    /// Every place that was or would be looked at for credentials.
+    pub fn explain(&self) -> Vec<Finding> {
+        self.refreshing.source().explain()
     }
 
     /// Credentials that can sign now, if there are any without waiting.
@@ -65,7 +75,7 @@ impl Client {
     ) -> Result<AuthToken> {
         let profile_region = || entry.signer.credentials().region.clone();
         let endpoint = Endpoint::parse(address, || environment_region().or_else(profile_region))?;
-        let token = entry.signer.sign(&endpoint, login, now)?;
+        let token = entry.signer.sign(&endpoint, login, entry.true_time(now))?;
         self.tokens.fetch_add(1, Ordering::Relaxed);
         Ok(token)
     }
@@ -79,7 +89,7 @@ impl Client {
             refresh_failures: counters.refresh_failures.load(Ordering::Relaxed),
             waits: counters.waits.load(Ordering::Relaxed),
             last_refresh: counters.last_refresh(),
-            expires_at: present.and_then(|entry| entry.lease.valid_until),
+            expires_at: present.and_then(|entry| entry.signer.credentials().expires_at),
         }
     }
 }

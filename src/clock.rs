@@ -72,6 +72,41 @@ impl Time {
     }
 }
 
+/// How far the clock of this machine is behind (or, if negative, ahead of) AWS's.
+///
+/// A signature more than five minutes off is refused, and an expiry read on a wrong clock comes too late.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ClockOffset(i64);
+
+impl ClockOffset {
+    pub const NONE: ClockOffset = ClockOffset(0);
+    /// Less than this is left alone: `Date` has whole seconds, and an answer takes time to arrive.
+    const NEGLIGIBLE_MILLIS: i64 = 60_000;
+
+    /// From the `Date` of an answer that was asked for at `sent` and was here at `received`.
+    pub fn measured(date: Time, sent: Time, received: Time) -> Self {
+        let middle = sent.0 + (received.0 - sent.0) / 2;
+        let offset = date.0 - middle;
+        // `Date` cannot be trusted further than the answer took to come.
+        if offset.abs() < Self::NEGLIGIBLE_MILLIS + (received.0 - sent.0).abs() {
+            return Self::NONE;
+        }
+        Self(offset)
+    }
+
+    /// AWS's time at this machine's `local`.
+    pub fn corrected(self, local: Time) -> Time {
+        Time(local.0.saturating_add(self.0))
+    }
+
+    /// When an expiry, by AWS's clock, has surely come by this machine's: `Date` is cut to whole seconds, so
+    /// that AWS's clock may be up to one second further than it said.
+    pub fn local_end(self, end: Time) -> Time {
+        let cut = if self == Self::NONE { 0 } else { 1000 };
+        Time(end.0.saturating_sub(self.0).saturating_sub(cut))
+    }
+}
+
 fn digits(out: &mut [u8], mut value: i64) {
     for slot in out.iter_mut().rev() {
         *slot = b'0' + (value.rem_euclid(10)) as u8;
@@ -153,6 +188,26 @@ mod tests {
         ] {
             assert_eq!(Time::from_secs(secs).amz_date(), expected.as_bytes(), "{secs}");
         }
+    }
+
+    #[test]
+    fn offsets() {
+        let at = Time::from_secs;
+        for (name, date, sent, received, expected) in [
+            ("right", 1000, 1000, 1001, 0),
+            ("a little off", 1059, 1000, 1000, 0),
+            ("behind", 1600, 1000, 1000, 600),
+            ("ahead", 400, 1000, 1000, -600),
+            ("half of a slow answer", 1650, 1000, 1100, 600),
+            ("slow, so not known well enough", 1120, 1000, 1100, 0),
+        ] {
+            let offset = ClockOffset::measured(at(date), at(sent), at(received));
+            assert_eq!(offset, ClockOffset(expected * 1000), "{name}");
+            let cut = i64::from(expected != 0);
+            assert_eq!(offset.local_end(offset.corrected(at(77))), at(77 - cut), "{name}");
+        }
+        let behind = ClockOffset(600_000);
+        assert_eq!(behind.corrected(at(1000)), at(1600));
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 
-use crate::clock::Time;
+use crate::clock::{ClockOffset, Time};
 use crate::error::{Error, Result, shown};
 use crate::secret::Secret;
 
@@ -25,6 +25,8 @@ pub struct Credentials {
     pub source: String,
     /// The region of the profile that they came with.
     pub region: Option<String>,
+    /// How far this machine's clock was off when they were issued.
+    pub clock_offset: ClockOffset,
 }
 
 impl Credentials {
@@ -106,9 +108,58 @@ pub trait Source: Send + Sync + 'static {
         None
     }
 
+    /// True if what it gives is the session of a role, which may assume other roles for one hour at most.
+    fn is_role_session(&self) -> bool {
+        false
+    }
+
+    /// Every place that was or would be looked at, without asking any of them.
+    fn explain(&self) -> Vec<Finding>;
+
     /// True if the answer can never change.
     fn is_constant(&self) -> bool {
         false
+    }
+}
+
+/// What came of one place that credentials could come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    /// Credentials come from here.
+    Taken,
+    /// Looked at, and passed over.
+    PassedOver,
+    /// To be asked when credentials are first needed.
+    Pending,
+    /// Something before it was taken.
+    NotReached,
+}
+
+impl State {
+    pub fn name(self) -> &'static str {
+        match self {
+            State::Taken => "taken",
+            State::PassedOver => "passed over",
+            State::Pending => "pending",
+            State::NotReached => "not reached",
+        }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    pub source: String,
+    pub state: State,
+    pub reason: String,
+}
+
+impl Finding {
+    pub fn new(source: impl Into<String>, state: State, reason: impl Into<String>) -> Self {
+        Self {
+            source: source.into(),
+            state,
+            reason: reason.into(),
+        }
     }
 }
 
@@ -123,6 +174,10 @@ impl Source for Constant {
 
     fn at_hand(&self) -> Option<Result<Credentials>> {
         Some(Ok(self.0.clone()))
+    }
+
+    fn explain(&self) -> Vec<Finding> {
+        vec![Finding::new("credentials", State::Taken, "given to the client")]
     }
 
     fn is_constant(&self) -> bool {

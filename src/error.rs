@@ -17,6 +17,10 @@ pub enum Kind {
     Endpoint,
     /// No source gave AWS credentials.
     Credentials,
+    /// The platform gave no identity token, or none that could be one.
+    IdentityToken,
+    /// STS refused.
+    Exchange,
     /// The network, or a service behind it: the same call may work later.
     Transport,
 }
@@ -28,6 +32,15 @@ pub struct Attempt {
     pub outcome: String,
 }
 
+/// What STS answered, and what it had been shown.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Refusal {
+    pub code: String,
+    pub request_id: Option<String>,
+    /// Name and value of the identity token's claims that a trust policy compares.
+    pub claims: Vec<(String, String)>,
+}
+
 /// Cheap to clone: everybody who waited for one failed fetch gets the same error.
 #[derive(Clone, Debug)]
 pub struct Error {
@@ -35,6 +48,7 @@ pub struct Error {
     pub message: String,
     pub hint: String,
     pub attempts: Vec<Attempt>,
+    pub refusal: Option<Arc<Refusal>>,
     /// What lies behind it; for a failed Python callable its exception.
     pub cause: Option<Arc<dyn StdError + Send + Sync>>,
 }
@@ -46,6 +60,7 @@ impl Error {
             message: message.into(),
             hint: hint.into(),
             attempts: Vec::new(),
+            refusal: None,
             cause: None,
         }
     }
@@ -64,6 +79,11 @@ impl Error {
 
     pub fn transport(message: impl Into<String>, hint: impl Into<String>) -> Self {
         Self::new(Kind::Transport, message, hint)
+    }
+
+    pub fn with_refusal(mut self, refusal: Refusal) -> Self {
+        self.refusal = Some(Arc::new(refusal));
+        self
     }
 
     pub fn with_attempts(mut self, attempts: Vec<Attempt>) -> Self {

@@ -6,13 +6,15 @@ use aws_smithy_http_client::proxy::ProxyConfig;
 use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
 use aws_smithy_http_client::tls::{Provider, TlsContext, TrustStore};
 use aws_smithy_http_client::{Builder, Connector};
-use aws_smithy_runtime_api::client::http::SharedHttpClient;
+use aws_smithy_runtime_api::client::http::{SharedHttpClient, SharedHttpConnector};
 
 use crate::error::{Error, Result, shown};
 use crate::process::PerProcess;
 
 static PUBLIC: PerProcess<Result<SharedHttpClient>> = PerProcess::new();
 static LINK_LOCAL: PerProcess<SharedHttpClient> = PerProcess::new();
+static PUBLIC_CALLS: PerProcess<Result<SharedHttpConnector>> = PerProcess::new();
+static LINK_LOCAL_CALLS: PerProcess<SharedHttpConnector> = PerProcess::new();
 
 /// For STS and SSO: takes `HTTPS_PROXY` and its kin, and `AWS_CA_BUNDLE`, from the environment.
 pub fn public() -> Result<SharedHttpClient> {
@@ -28,6 +30,27 @@ pub fn link_local() -> SharedHttpClient {
     LINK_LOCAL
         .get_or_init(|| client(TlsContext::default(), ProxyConfig::disabled))
         .clone()
+}
+
+/// As `public`, for one's own requests.
+pub fn public_connector() -> Result<SharedHttpConnector> {
+    let made = PUBLIC_CALLS.get_or_init(|| {
+        let context = tls_context(ca_bundle()?)?;
+        let connector = Connector::builder().proxy_config(ProxyConfig::from_env());
+        let connector = connector.tls_provider(Provider::Rustls(CryptoMode::Ring));
+        Ok(SharedHttpConnector::new(connector.tls_context(context).build()))
+    });
+    made.clone()
+}
+
+/// As `link_local`, for one's own requests. Such services speak plain HTTP.
+pub fn link_local_connector() -> SharedHttpConnector {
+    let made = LINK_LOCAL_CALLS.get_or_init(|| {
+        let connector = Connector::builder().proxy_config(ProxyConfig::disabled());
+        let connector = connector.tls_provider(Provider::Rustls(CryptoMode::Ring));
+        SharedHttpConnector::new(connector.tls_context(TlsContext::default()).build())
+    });
+    made.clone()
 }
 
 fn client(context: TlsContext, proxy: fn() -> ProxyConfig) -> SharedHttpClient {

@@ -1,7 +1,6 @@
 //! The stateful half of the cache: holds the present credentials, lets one fetch run at a time, and lets
 //! everybody else wait for that one. What to do when is decided in `cache.rs`.
 
-use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -14,6 +13,7 @@ use crate::clock::{self, Time};
 use crate::credentials::{Caller, Credentials, Failure, Fetch, Source};
 use crate::error::{Error, Result};
 use crate::process::PerProcess;
+use crate::random;
 use crate::runtime;
 use crate::token::Signer;
 
@@ -25,6 +25,13 @@ const FETCH_TIMEOUT: Duration = Duration::from_secs(60);
 pub struct Entry {
     pub signer: Signer,
     pub lease: Lease,
+}
+
+impl Entry {
+    /// AWS's time, as well as it is known: what signatures must say.
+    pub fn true_time(&self, now: Time) -> Time {
+        self.signer.credentials().clock_offset.corrected(now)
+    }
 }
 
 /// What those who waited get.
@@ -74,6 +81,8 @@ impl Ticket {
     }
 }
 
+/// A clone shares everything.
+#[derive(Clone)]
 pub struct Refreshing {
     shared: Arc<Shared>,
 }
@@ -106,7 +115,7 @@ impl Flight {
     fn new() -> Self {
         Self {
             state: Mutex::default(),
-            spread: random_unit(),
+            spread: random::unit(),
         }
     }
 
@@ -127,6 +136,10 @@ impl Refreshing {
                 flight: PerProcess::new(),
             }),
         }
+    }
+
+    pub fn source(&self) -> &Arc<dyn Source> {
+        &self.shared.source
     }
 
     pub fn counters(&self) -> &Counters {
@@ -280,9 +293,11 @@ impl Shared {
 
     fn keep(&self, credentials: Credentials, generation: u64, now: Time) -> Result<Arc<Entry>> {
         let credentials = credentials.check()?;
+        let offset = credentials.clock_offset;
         let lease = Lease {
             obtained_at: now,
-            valid_until: credentials.expires_at,
+            // By this machine's clock, which is what it will be compared with.
+            valid_until: credentials.expires_at.map(|end| offset.local_end(end)),
             is_constant: self.source.is_constant(),
         };
         if let Some(end) = lease.valid_until
@@ -290,8 +305,10 @@ impl Shared {
         {
             return Err(Error::credentials(
                 format!(
-                    "{} gave credentials that expired at {end}; it is {now}",
-                    credentials.source
+                    "{} gave credentials that expired at {}; it is {}",
+                    credentials.source,
+                    offset.corrected(end),
+                    offset.corrected(now)
                 ),
                 "Renew them at their source, and check this machine's clock.",
             ));
@@ -315,7 +332,7 @@ impl Shared {
             let mut state = self.flight().lock();
             state.failures = state.failures.saturating_add(1);
             state.last_error = Some(error.clone());
-            state.not_before = Some(now + cache::back_off(state.failures, random_unit()));
+            state.not_before = Some(now + cache::back_off(state.failures, random::unit()));
         }
         let present = self.entry.load_full();
         if let Some(entry) = present
@@ -324,10 +341,4 @@ impl Shared {
             self.observer.early_refresh_failed(error, entry.lease.valid_until);
         }
     }
-}
-
-/// 0..1. The process id is mixed in, because a forked child inherits the state of every generator.
-fn random_unit() -> f64 {
-    let bits = RandomState::new().hash_one((std::process::id(), clock::now().millis()));
-    (bits >> 11) as f64 / (1u64 << 53) as f64
 }

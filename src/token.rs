@@ -234,7 +234,7 @@ impl Signer {
 }
 
 /// RFC 3986 unreserved characters stay; every other byte becomes `%XX`.
-fn percent_encode(text: &str, out: &mut String) {
+pub(crate) fn percent_encode(text: &str, out: &mut String) {
     const HEX: &[u8; 16] = b"0123456789ABCDEF";
     let mut plain = 0;
     for (index, byte) in text.bytes().enumerate() {

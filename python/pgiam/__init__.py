@@ -2,13 +2,27 @@
 
 from __future__ import annotations
 
-from ._core import Credentials, Endpoint, Profile, Stats, __version__
+from ._core import (
+    AssumeRole,
+    CallerIdentity,
+    Credentials,
+    Endpoint,
+    Finding,
+    Profile,
+    Stats,
+    WebIdentity,
+    __version__,
+    exchange_oidc_token,
+    exchange_oidc_token_async,
+)
 from .client import Client, default_client, do_connect, generate_auth_token, generate_auth_token_async
 from .errors import (
     ConfigurationError,
     CredentialsError,
     EndpointError,
     Error,
+    ExchangeError,
+    IdentityTokenError,
     TransportError,
     WrongTypeError,
 )
@@ -17,11 +31,13 @@ StaticCredentials = Credentials
 
 TYPE_CHECKING = False  # `typing` itself takes longer to import than all of pgiam
 if TYPE_CHECKING:
-    from . import asyncpg, psycopg, sqlalchemy, tls
+    from . import asyncpg, oidc, psycopg, sqlalchemy, tls
     from ._password import Password, password
     from .tls import ca_file, ssl_context
 
 __all__ = [
+    "AssumeRole",
+    "CallerIdentity",
     "Client",
     "ConfigurationError",
     "Credentials",
@@ -29,19 +45,26 @@ __all__ = [
     "Endpoint",
     "EndpointError",
     "Error",
+    "ExchangeError",
+    "Finding",
+    "IdentityTokenError",
     "Password",
     "Profile",
     "StaticCredentials",
     "Stats",
     "TransportError",
+    "WebIdentity",
     "WrongTypeError",
     "__version__",
     "asyncpg",
     "ca_file",
     "default_client",
     "do_connect",
+    "exchange_oidc_token",
+    "exchange_oidc_token_async",
     "generate_auth_token",
     "generate_auth_token_async",
+    "oidc",
     "password",
     "psycopg",
     "sqlalchemy",
@@ -56,7 +79,7 @@ _LAZY = {
     "password": "_password",
     "ssl_context": "tls",
 }
-_LAZY_MODULES = ("asyncpg", "psycopg", "sqlalchemy", "tls")
+_LAZY_MODULES = ("asyncpg", "oidc", "psycopg", "sqlalchemy", "tls")
 
 
 def __getattr__(name: str) -> object:

@@ -1,4 +1,4 @@
-"""What a callable may return, made into Credentials."""
+"""What a callable may return, made into Credentials or an identity token."""
 
 from __future__ import annotations
 
@@ -39,6 +39,16 @@ def as_credentials(answer: object) -> Credentials:
         _text(parts, _SESSION_TOKEN, "session token") or None,
         _expiry(_first(parts, _EXPIRES_AT)),
         account_id=_text(parts, _ACCOUNT_ID, "account id") or None,
+    )
+
+
+def as_identity_token(answer: object) -> str:
+    """The text of a JWT; whether it is one is seen when it is read."""
+    if isinstance(answer, str):
+        return answer
+    raise WrongTypeError(
+        f"the source of the identity token returned {type(answer).__name__}",
+        hint="Return the OIDC ID token as str.",
     )
 
 

@@ -1,8 +1,8 @@
 """The compiled module, as Python sees it. `tools/check_stub.py` holds it against the built one."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
-from typing import Any, Literal, NoReturn, final
+from typing import Any, Literal, NoReturn, TypeAlias, final
 
 from typing_extensions import Self
 
@@ -95,8 +95,113 @@ class Stats:
     @property
     def expires_at(self) -> datetime | None: ...
 
+@final
+class WebIdentity:
+    """An identity token, exchanged at STS for the credentials of a role."""
+
+    def __new__(
+        cls,
+        *,
+        role_arn: str,
+        identity_token: IdentitySource | str | Callable[[], str | Awaitable[str]],
+        session_name: str | None = None,
+        duration: int | None = None,
+        policy: str | None = None,
+        policy_arns: Sequence[str] | None = None,
+        region: str | None = None,
+    ) -> WebIdentity: ...
+    @property
+    def role_arn(self) -> str: ...
+    def __reduce__(self) -> NoReturn: ...
+
+@final
+class AssumeRole:
+    """A role, assumed with the credentials of any other source."""
+
+    def __new__(
+        cls,
+        *,
+        role_arn: str,
+        source: Client | _Source | None = None,
+        external_id: str | None = None,
+        session_name: str | None = None,
+        duration: int | None = None,
+        tags: Mapping[str, str] | None = None,
+        source_identity: str | None = None,
+        policy: str | None = None,
+        policy_arns: Sequence[str] | None = None,
+        region: str | None = None,
+    ) -> AssumeRole: ...
+    @property
+    def role_arn(self) -> str: ...
+    def __reduce__(self) -> NoReturn: ...
+
+_Source: TypeAlias = Credentials | Profile | WebIdentity | AssumeRole | Callable[[], Any]
+
+@final
+class CallerIdentity:
+    """Who STS says the credentials belong to."""
+
+    @property
+    def arn(self) -> str: ...
+    @property
+    def account(self) -> str: ...
+    @property
+    def user_id(self) -> str: ...
+    def __eq__(self, other: object, /) -> bool: ...
+
+@final
+class Finding:
+    """One place that credentials could come from, and what came of it."""
+
+    @property
+    def source(self) -> str: ...
+    @property
+    def state(self) -> Literal["taken", "passed over", "pending", "not reached"]: ...
+    @property
+    def reason(self) -> str: ...
+    def __eq__(self, other: object, /) -> bool: ...
+
+@final
+class IdentitySource:
+    """Where identity tokens come from: a platform, a file, a variable."""
+
+    @property
+    def name(self) -> str: ...
+    def fetch(self) -> str:
+        """A fresh identity token, as the platform issues it."""
+
+    def fetch_async(self) -> Awaitable[str]:
+        """As `fetch`, without blocking the event loop."""
+
+    @staticmethod
+    def _vercel() -> IdentitySource: ...
+    @staticmethod
+    def _github_actions(audience: str | None) -> IdentitySource: ...
+    @staticmethod
+    def _web_identity_file(path: str | None) -> IdentitySource: ...
+    @staticmethod
+    def _env(name: str) -> IdentitySource: ...
+    @staticmethod
+    def _gitlab(name: str | None) -> IdentitySource: ...
+    @staticmethod
+    def _gcp(audience: str | None) -> IdentitySource: ...
+    @staticmethod
+    def _azure(resource: str | None) -> IdentitySource: ...
+    @staticmethod
+    def _fly(audience: str | None) -> IdentitySource: ...
+    @staticmethod
+    def _circleci() -> IdentitySource: ...
+    @staticmethod
+    def _bitbucket() -> IdentitySource: ...
+    @staticmethod
+    def _buildkite(audience: str | None) -> IdentitySource: ...
+    @staticmethod
+    def _terraform_cloud(tag: str | None) -> IdentitySource: ...
+    def __reduce__(self) -> NoReturn: ...
+
 class Client:
-    def __new__(cls, source: Credentials | Profile | Callable[[], Any] | None = None, /) -> Self: ...
+    def __new__(cls, source: _Source | None = None, /) -> Self: ...
     def generate_auth_token(
         self,
         *,
@@ -121,6 +226,12 @@ class Client:
     def invalidate(self) -> None:
         """Forgets the credentials: the next call fetches new ones."""
 
+    def whoami(self) -> CallerIdentity:
+        """Whose the credentials are, by STS's own word."""
+
+    def explain(self) -> list[Finding]:
+        """Every place that credentials could come from, in order, and what came of it. Asks none of them."""
+
     def stats(self) -> Stats: ...
     def _mint(
         self,
@@ -134,6 +245,7 @@ class Client:
     ) -> str | None: ...
     def _wait(self) -> Awaitable[_Entry | None]: ...
     def _wait_newer(self) -> Awaitable[_Entry | None]: ...
+    def _whoami(self, credentials: Credentials) -> Awaitable[CallerIdentity]: ...
     def _credentials(self, entry: _Entry | None) -> Credentials | None: ...
     def __reduce__(self) -> NoReturn: ...
 
@@ -142,9 +254,33 @@ class _Entry: ...
 
 @final
 class _Resolver:
-    def resolve(self, credentials: Credentials) -> None: ...
+    def resolve(self, answer: Credentials | str) -> None: ...
     def reject(self, error: BaseException) -> None: ...
     def abandon(self) -> None: ...
+
+def exchange_oidc_token(
+    identity_token: str,
+    *,
+    role_arn: str,
+    session_name: str | None = None,
+    duration: int | None = None,
+    policy: str | None = None,
+    policy_arns: Sequence[str] | None = None,
+    region: str | None = None,
+) -> Credentials:
+    """Exchanges an identity token for the credentials of a role, once."""
+
+def exchange_oidc_token_async(
+    identity_token: str,
+    *,
+    role_arn: str,
+    session_name: str | None = None,
+    duration: int | None = None,
+    policy: str | None = None,
+    policy_arns: Sequence[str] | None = None,
+    region: str | None = None,
+) -> Awaitable[Credentials]:
+    """As `exchange_oidc_token`, without blocking the event loop."""
 
 def _sign_at(
     credentials: Credentials,
@@ -158,3 +294,4 @@ def _sign_at(
     expires_in: int | None = None,
 ) -> tuple[str, datetime]: ...
 def _closing() -> None: ...
+def _vercel_saw(token: str) -> bool: ...

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from sqlalchemy.engine import Dialect
     from sqlalchemy.pool import ConnectionPoolEntry
 
-    from ._core import Credentials
+    from ._core import CallerIdentity, Credentials
     from ._password import Password
 
 __all__ = ["Client", "default_client", "do_connect", "generate_auth_token", "generate_auth_token_async"]
@@ -21,7 +21,7 @@ class Client(_core.Client):
     """Holds AWS credentials, keeps them fresh, and signs auth tokens with them.
 
     Making one does no I/O. `source` is None (work out where this runs), `pgiam.Credentials`,
-    `pgiam.Profile`, or a callable, sync or async, that returns credentials.
+    `pgiam.Profile`, `pgiam.WebIdentity`, `pgiam.AssumeRole`, or a callable, sync or async, that returns credentials.
     """
 
     async def generate_auth_token_async(
@@ -59,6 +59,10 @@ class Client(_core.Client):
             if entry is not None:
                 credentials = self._credentials(entry)
         return credentials
+
+    async def whoami_async(self) -> CallerIdentity:
+        """Whose the credentials are, by STS's own word."""
+        return await self._whoami(await self.credentials_async())
 
     def do_connect(
         self,

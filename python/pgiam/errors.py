@@ -4,13 +4,15 @@ from __future__ import annotations
 
 TYPE_CHECKING = False  # `typing` itself takes longer to import than all of pgiam
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 __all__ = [
     "ConfigurationError",
     "CredentialsError",
     "EndpointError",
     "Error",
+    "ExchangeError",
+    "IdentityTokenError",
     "TransportError",
     "WrongTypeError",
 ]
@@ -49,6 +51,38 @@ class CredentialsError(Error):
     def __init__(self, message: str, *, hint: str, attempts: Sequence[tuple[str, str]] = ()) -> None:
         super().__init__(message, hint=hint)
         self.attempts = tuple(attempts)
+
+
+class IdentityTokenError(Error):
+    """The platform gave no identity token; `attempts` holds every place looked at and what came of it."""
+
+    attempts: tuple[tuple[str, str], ...]
+
+    def __init__(self, message: str, *, hint: str, attempts: Sequence[tuple[str, str]] = ()) -> None:
+        super().__init__(message, hint=hint)
+        self.attempts = tuple(attempts)
+
+
+class ExchangeError(Error):
+    """STS refused; `code` and `request_id` are its own, `claims` what the identity token had presented."""
+
+    code: str | None
+    request_id: str | None
+    claims: Mapping[str, str | Sequence[str]]
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        hint: str,
+        code: str | None = None,
+        request_id: str | None = None,
+        claims: Mapping[str, str | Sequence[str]] | None = None,
+    ) -> None:
+        super().__init__(message, hint=hint)
+        self.code = code
+        self.request_id = request_id
+        self.claims = dict(claims or {})
 
 
 class TransportError(Error):

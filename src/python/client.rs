@@ -1,7 +1,6 @@
 //! `pgiam._core.Client`: the calls that wait block here, with the GIL released, or hand out an awaitable.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use pyo3::prelude::*;
 use pyo3::types::PyString;
@@ -10,15 +9,14 @@ use crate::client;
 use crate::clock;
 use crate::credentials::Caller;
 use crate::error::Result;
+use crate::python::blocking::blocked;
 use crate::python::convert::{Target, environment_region, raised};
+use crate::python::event_loop::{self, Converted};
+use crate::python::findings::{CallerIdentity, Finding};
+use crate::python::source;
 use crate::python::types::{Credentials, Stats, not_picklable};
-use crate::python::{event_loop, exit, source};
-use crate::refreshing::{self, Outcome, Ticket};
-use crate::runtime;
-
-/// How often a blocked thread looks for Ctrl-C: soon at first, then seldom.
-const FIRST_LOOK: Duration = Duration::from_millis(50);
-const SELDOM_LOOK: Duration = Duration::from_millis(400);
+use crate::refreshing::{self, Outcome, Refreshing, Ticket};
+use crate::sts;
 
 #[pyclass(frozen, subclass, module = "pgiam._core")]
 pub struct Client {
@@ -135,6 +133,31 @@ impl Client {
         self.inner.invalidate();
     }
 
+    /// Whose the credentials are, by STS's own word.
+    fn whoami(&self, py: Python<'_>) -> PyResult<CallerIdentity> {
+        let credentials = self.credentials(py)?.inner;
+        let identity = blocked(py, async move { sts::caller_identity(&credentials).await })?;
+        identity.map(CallerIdentity::from).map_err(raised)
+    }
+
+    /// Awaitable: as `whoami`, for credentials at hand.
+    fn _whoami<'py>(
+        &self,
+        py: Python<'py>,
+        credentials: &Bound<'py, Credentials>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let credentials = credentials.get().inner.clone();
+        event_loop::awaitable(py, async move {
+            let identity = sts::caller_identity(&credentials).await;
+            Ok(Converted(identity.map(CallerIdentity::from)))
+        })
+    }
+
+    /// Every place that credentials could come from, in order, and what came of it. Asks none of them.
+    fn explain(&self) -> Vec<Finding> {
+        self.inner.explain().into_iter().map(Finding::from).collect()
+    }
+
     fn stats(&self) -> Stats {
         self.inner.stats().into()
     }
@@ -145,6 +168,10 @@ impl Client {
 }
 
 impl Client {
+    pub fn refreshing(&self) -> Refreshing {
+        self.inner.refreshing().clone()
+    }
+
     fn mint<'py>(
         &self,
         py: Python<'py>,
@@ -176,10 +203,9 @@ impl Client {
         py: Python<'_>,
         begin: fn(&client::Client, Caller, clock::Time) -> Result<Ticket>,
     ) -> PyResult<Arc<refreshing::Entry>> {
-        exit::watch(py)?;
         loop {
             let ticket = begin(&self.inner, Caller::Thread, clock::now()).map_err(raised)?;
-            match blocked(py, ticket)? {
+            match blocked(py, ticket.outcome())? {
                 Outcome::Ready(entry) => return Ok(entry),
                 Outcome::Failed(error) => return Err(raised(error)),
                 Outcome::Abandoned => {}
@@ -211,24 +237,6 @@ impl<'py> IntoPyObject<'py> for Awaited {
             Outcome::Failed(error) => Err(raised(error)),
             Outcome::Abandoned => Ok(py.None().into_bound(py)),
         }
-    }
-}
-
-fn blocked(py: Python<'_>, ticket: Ticket) -> PyResult<Outcome> {
-    let handle = runtime::handle().map_err(raised)?;
-    let mut outcome = Box::pin(ticket.outcome());
-    let mut patience = FIRST_LOOK;
-    loop {
-        let done = py.detach(|| {
-            let done = handle.block_on(async { tokio::time::timeout(patience, &mut outcome).await });
-            exit::stay_away_if_closing();
-            done
-        });
-        match done {
-            Ok(outcome) => return Ok(outcome),
-            Err(_) => py.check_signals()?,
-        }
-        patience = (patience * 2).min(SELDOM_LOOK);
     }
 }
 

@@ -9,7 +9,7 @@ use pyo3::types::{PyBool, PyDict, PyInt, PyString, PyType};
 
 use crate::clock::Time;
 use crate::endpoint::Address;
-use crate::error::{Error, Kind, Result, shown};
+use crate::error::{Error, Kind, Refusal, Result, shown};
 use crate::token::Login;
 
 type Any<'py> = Option<&'py Bound<'py, PyAny>>;
@@ -140,7 +140,7 @@ pub fn text<'py>(value: Any<'py>, option: &str) -> Result<Option<Cow<'py, str>>>
     })
 }
 
-fn whole_number(value: Any<'_>, option: &str) -> Result<Option<i64>> {
+pub fn whole_number(value: Any<'_>, option: &str) -> Result<Option<i64>> {
     let Some(value) = value.filter(|value| !value.is_none()) else {
         return Ok(None);
     };
@@ -180,7 +180,12 @@ fn build(py: Python<'_>, error: Error) -> PyResult<PyErr> {
     }
     let options = PyDict::new(py);
     options.set_item("hint", error.hint)?;
-    if error.kind == Kind::Credentials {
+    if let (Kind::Exchange, Some(refusal)) = (error.kind, &error.refusal) {
+        options.set_item("code", &refusal.code)?;
+        options.set_item("request_id", refusal.request_id.as_deref())?;
+        options.set_item("claims", claims_of(py, refusal)?)?;
+    }
+    if matches!(error.kind, Kind::Credentials | Kind::IdentityToken) {
         let attempts: Vec<(String, String)> = error
             .attempts
             .into_iter()
@@ -195,6 +200,24 @@ fn build(py: Python<'_>, error: Error) -> PyResult<PyErr> {
     Ok(exception)
 }
 
+/// Name to value; to a list of values where a claim has several.
+fn claims_of<'py>(py: Python<'py>, refusal: &Refusal) -> PyResult<Bound<'py, PyDict>> {
+    let claims = PyDict::new(py);
+    for (name, _) in &refusal.claims {
+        let values: Vec<&String> = refusal
+            .claims
+            .iter()
+            .filter(|(other, _)| other == name)
+            .map(|(_, v)| v)
+            .collect();
+        match values.as_slice() {
+            [one] => claims.set_item(name, one)?,
+            several => claims.set_item(name, several.to_vec())?,
+        }
+    }
+    Ok(claims)
+}
+
 fn class<'py>(py: Python<'py>, kind: Kind) -> PyResult<Bound<'py, PyType>> {
     static ERRORS: PyOnceLock<Py<PyModule>> = PyOnceLock::new();
     let errors = ERRORS.get_or_try_init(py, || Ok::<_, PyErr>(py.import("pgiam.errors")?.unbind()))?;
@@ -203,6 +226,8 @@ fn class<'py>(py: Python<'py>, kind: Kind) -> PyResult<Bound<'py, PyType>> {
         Kind::WrongType => "WrongTypeError",
         Kind::Endpoint => "EndpointError",
         Kind::Credentials => "CredentialsError",
+        Kind::IdentityToken => "IdentityTokenError",
+        Kind::Exchange => "ExchangeError",
         Kind::Transport => "TransportError",
     };
     Ok(errors.bind(py).getattr(name)?.cast_into::<PyType>()?)

@@ -4,16 +4,36 @@
 use std::future::Future;
 use std::pin::Pin;
 
+use pyo3::IntoPyObjectExt;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 use pyo3_async_runtimes::TaskLocals;
 use pyo3_async_runtimes::generic::{self, ContextExt, JoinError, Runtime};
 
+use crate::error::Error;
+use crate::python::convert::raised;
 use crate::python::exit;
 use crate::runtime;
 
 tokio::task_local! {
     static LOCALS: TaskLocals;
+}
+
+/// An answer that becomes a Python object, or an exception, where the GIL is held anyway and never on the
+/// runtime's own thread.
+pub struct Converted<T>(pub Result<T, Error>);
+
+impl<'py, T: IntoPyObject<'py>> IntoPyObject<'py> for Converted<T>
+where
+    PyErr: From<T::Error>,
+{
+    type Target = PyAny;
+    type Output = Bound<'py, PyAny>;
+    type Error = PyErr;
+
+    fn into_pyobject(self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        self.0.map_err(raised)?.into_bound_py_any(py)
+    }
 }
 
 struct PerProcessRuntime;
@@ -56,9 +76,7 @@ impl Runtime for PerProcessRuntime {
         F: FnOnce() + Send + 'static,
     {
         Joined(handle().spawn_blocking(move || {
-            if !exit::must_stay_away() {
-                work();
-            }
+            exit::visit(work);
         }))
     }
 }
@@ -87,7 +105,7 @@ where
     F: Future<Output = PyResult<T>> + Send + 'static,
     T: for<'a> IntoPyObject<'a> + Send + 'static,
 {
-    runtime::handle().map_err(super::convert::raised)?;
+    runtime::handle().map_err(raised)?;
     exit::watch(py)?;
     let running = pyo3_async_runtimes::get_running_loop(py)?;
     let locals = TaskLocals::new(Bound::new(py, WhileOpen(running.unbind()))?.into_any());

@@ -3,7 +3,7 @@
 use pyo3::IntoPyObjectExt;
 use pyo3::prelude::*;
 
-use crate::clock::Time;
+use crate::clock::{ClockOffset, Time};
 use crate::credentials;
 use crate::endpoint;
 use crate::error::{Error, shown};
@@ -40,6 +40,7 @@ impl Credentials {
                 account_id: part(account_id, "account_id")?,
                 source: "given".to_owned(),
                 region: None,
+                clock_offset: ClockOffset::NONE,
             }
             .check()
         };

@@ -12,6 +12,7 @@ fn credentials(access_key: &str, secret_key: &str, session_token: Option<&str>) 
         account_id: None,
         source: "test".into(),
         region: None,
+        clock_offset: crate::clock::ClockOffset::NONE,
     }
 }
 
