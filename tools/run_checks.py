@@ -27,7 +27,7 @@ REQUIREMENTS = ROOT / "tests" / "requirements.txt"
 PROFILE = os.environ.get("PROFILE") or "release"
 WHEELS = ROOT / "target" / "wheels" / PROFILE
 WHEEL_SOURCES = ("src", "python", "Cargo.toml", "Cargo.lock", "pyproject.toml", "README.md", "LICENSE", "NOTICE")
-LINTED = [name for name in ("python", "tests", "tools", "benches", "examples") if (ROOT / name).is_dir()]
+LINTED = [name for name in ("python", "tests", "tools", "benches", "demo", "examples") if (ROOT / name).is_dir()]
 
 
 class StepError(Exception):
@@ -66,6 +66,7 @@ def main(command: str) -> int:
         "pytest": [*build, *tests[1:]],
         "wheel": [*build[:1], Step("dist", copy_wheel_to_dist)],
         "sdist": [Step("sdist", lambda: run(PYTHON, "-m", "maturin", "sdist", "--out", "dist"))],
+        "demo": [*build, Step("demo", lambda: run(PYTHON, "-m", "demo", *extra_arguments()))],
         "bench": [*build, Step("benchmarks", run_benchmarks)],
         "format": [Step("format", format_sources)],
         "lock": [Step("lock", lock_requirements)],
