@@ -48,7 +48,6 @@ def test_no_request_fails_while_credentials_and_connections_end(box: Sandbox) ->
     box.control("aws/session_lifetime", seconds=3)
     box.control("aws/rotate_machine_credentials")
     with serving(EXAMPLE, APP, env=environment(box, DATABASE_MAX_LIFETIME="0.5")) as service:
-        box.faults.idle_close(0.3)
         code = service.http.post("/links", json={"target": "https://example.org/"}).json()["code"]
 
         def visit(http: httpx.Client) -> httpx.Response:
