@@ -6,7 +6,6 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
     initial = True
 
-
     operations = [
         migrations.CreateModel(
             name="Entry",
