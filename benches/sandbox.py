@@ -140,7 +140,7 @@ def stall(box: Sandbox) -> dict[str, object]:
     async def theirs() -> float:
         async def mint() -> str:
             sts = boto3.client("sts", region_name="us-east-1")
-            answer = sts.assume_role_with_web_identity(RoleArn=role, RoleSessionName="b", WebIdentityToken=token)
+            answer = sts.assume_role_with_web_identity(RoleArn=role, RoleSessionName="bench", WebIdentityToken=token)
             keys = answer["Credentials"]
             rds = boto3.client(
                 "rds",
