@@ -33,6 +33,9 @@ wheel:  ## dist/pgiam-*.whl
 sdist:  ## dist/pgiam-*.tar.gz
 	@$(RUN) sdist
 
+demo:  ## build the quick wheel, run a service on the sandbox, count what happened (ARGS="--flavor dsql")
+	@PROFILE=quick $(RUN) demo
+
 bench:  ## run benches/*.py on the release wheel
 	@$(RUN) bench
 
@@ -43,4 +46,4 @@ clean:  ## remove everything that was built
 	rm -rf .venv dist target .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-.PHONY: help test quick dev pytest lint fmt wheel sdist bench lock clean
+.PHONY: help test quick dev pytest lint fmt wheel sdist demo bench lock clean

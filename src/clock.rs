@@ -104,9 +104,11 @@ impl ClockOffset {
         Time(local.0.saturating_add(self.0))
     }
 
-    /// This machine's time at AWS's `true_time`.
-    pub fn local(self, true_time: Time) -> Time {
-        Time(true_time.0.saturating_sub(self.0))
+    /// When an expiry, by AWS's clock, has surely come by this machine's: `Date` is cut to whole seconds, so
+    /// that AWS's clock may be up to one second further than it said.
+    pub fn local_end(self, end: Time) -> Time {
+        let cut = if self == Self::NONE { 0 } else { 1000 };
+        Time(end.0.saturating_sub(self.0).saturating_sub(cut))
     }
 }
 
@@ -206,7 +208,8 @@ mod tests {
         ] {
             let offset = ClockOffset::measured(at(date), at(sent), at(received));
             assert_eq!(offset, ClockOffset(expected * 1000), "{name}");
-            assert_eq!(offset.local(offset.corrected(at(77))), at(77));
+            let cut = i64::from(expected != 0);
+            assert_eq!(offset.local_end(offset.corrected(at(77))), at(77 - cut), "{name}");
         }
         let behind = ClockOffset(600_000);
         assert_eq!(behind.corrected(at(1000)), at(1600));

@@ -297,7 +297,7 @@ impl Shared {
         let lease = Lease {
             obtained_at: now,
             // By this machine's clock, which is what it will be compared with.
-            valid_until: credentials.expires_at.map(|end| offset.local(end)),
+            valid_until: credentials.expires_at.map(|end| offset.local_end(end)),
             is_constant: self.source.is_constant(),
         };
         if let Some(end) = lease.valid_until

@@ -4,6 +4,8 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Literal, NoReturn, TypeAlias, final
 
+from typing_extensions import Self
+
 __version__: str
 
 @final
@@ -18,7 +20,7 @@ class Credentials:
         expires_at: datetime | None = None,
         *,
         account_id: str | None = None,
-    ) -> Credentials: ...
+    ) -> Self: ...
     @property
     def access_key(self) -> str: ...
     @property
@@ -41,7 +43,7 @@ class Credentials:
 class Profile:
     """A named AWS profile as the source of credentials."""
 
-    def __new__(cls, name: str) -> Profile: ...
+    def __new__(cls, name: str) -> Self: ...
     @property
     def name(self) -> str: ...
 
@@ -269,7 +271,7 @@ class IdentitySource:
     def __reduce__(self) -> NoReturn: ...
 
 class Client:
-    def __new__(cls, source: _Source | None = None, /) -> Client: ...
+    def __new__(cls, source: _Source | None = None, /) -> Self: ...
     def generate_auth_token(
         self,
         *,

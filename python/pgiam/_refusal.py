@@ -5,10 +5,12 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
-from threading import Lock
+from math import inf
 from time import monotonic
 from typing import TYPE_CHECKING, Final
 from weakref import WeakKeyDictionary
+
+from .errors import Error
 
 if TYPE_CHECKING:
     from .client import Client
@@ -33,6 +35,8 @@ _NOT_ABOUT_CREDENTIALS: Final = ("pg_hba.conf", "does not exist", "is not permit
 
 def is_refusal(error: BaseException) -> bool:
     """Whether the server turned the credentials down, as far as the driver's exception tells."""
+    if isinstance(error, Error):
+        return False  # it was AWS that refused, and nothing was signed
     text = str(error).lower()
     if any(part in text for part in _NOT_ABOUT_CREDENTIALS):
         return False
@@ -46,23 +50,9 @@ def _sqlstate(error: BaseException) -> object:
     return getattr(error, "sqlstate", None)
 
 
-class _Drops:
-    """When the credentials of one client were last dropped."""
-
-    def __init__(self) -> None:
-        self._lock = Lock()
-        self._last: float | None = None
-
-    def allowed(self, now: float) -> bool:
-        with self._lock:
-            if self._last is not None and now - self._last < _SECONDS_BETWEEN_DROPS:
-                return False
-            self._last = now
-            return True
-
-
-_drops: WeakKeyDictionary[Client, _Drops] = WeakKeyDictionary()
-_drops_lock = Lock()
+# No lock: one that another thread held would stay held in a child that is forked at that moment. Two threads that
+# come at the same time both drop, which costs one fetch all the same.
+_last_drop: WeakKeyDictionary[Client, float] = WeakKeyDictionary()
 
 
 def generation(client: Client) -> int:
@@ -74,11 +64,12 @@ def drop_refused(client: Client, refused: int, error: BaseException) -> None:
     """Drop the credentials of that generation, unless others took their place while the server was thinking."""
     if not is_refusal(error) or generation(client) != refused:
         return
-    with _drops_lock:
-        drops = _drops.setdefault(client, _Drops())
-    if drops.allowed(monotonic()):
-        _log.warning("the database server refused the login; the next connection fetches credentials anew")
-        client.invalidate()
+    now = monotonic()
+    if now - _last_drop.get(client, -inf) < _SECONDS_BETWEEN_DROPS:
+        return
+    _last_drop[client] = now
+    _log.warning("the database server refused the login; the next connection fetches credentials anew")
+    client.invalidate()
 
 
 @contextmanager

@@ -8,6 +8,7 @@ refuses, and a `reset` that Aurora DSQL accepts.
 from __future__ import annotations
 
 from collections.abc import Callable
+from inspect import signature
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
@@ -51,6 +52,11 @@ def create_pool(
     **options: Any,
 ) -> asyncpg.Pool:
     """`asyncpg.create_pool`, logging in with an auth token of its own for each connection (asyncpg 0.30 or later)."""
+    if "connect" not in signature(asyncpg.create_pool).parameters:
+        raise ConfigurationError(
+            f"create_pool of asyncpg {asyncpg.__version__} cannot be told how to connect",
+            hint="Upgrade to asyncpg 0.30, or call asyncpg's own create_pool with password=pgiam.password(...).",
+        )
     signing = Signing(client, region, token_host, expires_in)
     connector = _Connect(options.pop("connect", None) or asyncpg.connect, signing, tls)
     # A dry run: what is wrong with the options is an error here, not in the pool's background.

@@ -76,9 +76,7 @@ impl Runtime for PerProcessRuntime {
         F: FnOnce() + Send + 'static,
     {
         Joined(handle().spawn_blocking(move || {
-            if !exit::must_stay_away() {
-                work();
-            }
+            exit::visit(work);
         }))
     }
 }

@@ -230,16 +230,16 @@ impl Asking for Call {
             Ok(call) => call,
             Err(error) => return ready(error.clone().into()),
         };
-        if exit::must_stay_away() {
-            return ready(Failure::Abandoned);
-        }
         let (sender, receiver) = oneshot::channel();
-        let started = Python::try_attach(|py| {
-            let resolver = Bound::new(py, Resolver::for_identity_token(sender))?;
-            call.bind(py).call_method1("start", (resolver,))?;
-            Ok(())
+        // The first time this is the caller's thread, the second time one of ours.
+        let started = exit::visit(|| {
+            Python::try_attach(|py| {
+                let resolver = Bound::new(py, Resolver::for_identity_token(sender))?;
+                call.bind(py).call_method1("start", (resolver,))?;
+                Ok(())
+            })
         });
-        match started {
+        match started.flatten() {
             None => ready(Failure::Abandoned),
             Some(Err(error)) => ready(rejection(Kind::IdentityToken, error).into()),
             Some(Ok(())) => Box::pin(async move { receiver.await.unwrap_or(Err(Failure::Abandoned)) }),

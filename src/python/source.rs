@@ -180,16 +180,15 @@ impl Observer for Logger {
         let end = valid_until.map(|end| end.to_string());
         let Ok(handle) = runtime::handle() else { return };
         handle.spawn_blocking(move || {
-            if exit::must_stay_away() {
-                return;
-            }
-            Python::try_attach(|py| {
-                let written = py
-                    .import("pgiam._log")
-                    .and_then(|log| log.call_method1("early_refresh_failed", (raised(error), end)));
-                if let Err(failed) = written {
-                    failed.write_unraisable(py, None);
-                }
+            exit::visit(|| {
+                Python::try_attach(|py| {
+                    let written = py
+                        .import("pgiam._log")
+                        .and_then(|log| log.call_method1("early_refresh_failed", (raised(error), end)));
+                    if let Err(failed) = written {
+                        failed.write_unraisable(py, None);
+                    }
+                });
             });
         });
     }

@@ -69,9 +69,29 @@ impl RoleRequest {
             ));
         }
         if let Some(region) = &self.region {
-            partition::check_region(region)?;
+            self.check_region(&region.to_ascii_lowercase())?;
         }
         Ok(self)
+    }
+
+    fn check_region(&self, region: &str) -> Result<()> {
+        if !partition::looks_like_region(region) {
+            return Err(Error::configuration(
+                format!("{} is no AWS region", shown(region)),
+                "Regions read like us-east-1 or eu-central-2; leave region out for the environment's.",
+            ));
+        }
+        let home = partition::of_region(self.home_region());
+        if partition::of_region(region) != home {
+            return Err(Error::configuration(
+                format!(
+                    "region {region} is not in partition {}, where the role is",
+                    home.name
+                ),
+                format!("Pass a region of {}, or leave region out.", home.name),
+            ));
+        }
+        Ok(())
     }
 
     /// A region whose STS can answer for this role, should nobody name one. Credentials are the same
@@ -288,7 +308,9 @@ mod tests {
             |r| r.policy_arns = vec!["arn:aws:iam::aws:policy/ReadOnlyAccess".into(); 11]
         ));
         assert!(!with(|r| r.policy_arns = vec!["ReadOnlyAccess".into()]));
+        assert!(with(|r| r.region = Some("EU-West-1".into())));
         assert!(!with(|r| r.region = Some("nowhere".into())));
+        assert!(!with(|r| r.region = Some("cn-north-1".into())));
         assert!(check_chained(Some(3600)).is_ok() && check_chained(None).is_ok());
         assert!(check_chained(Some(3601)).is_err());
     }

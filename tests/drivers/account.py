@@ -76,24 +76,39 @@ def sync_engine(engine: sa.Engine | AsyncEngine) -> sa.Engine:
     return engine.sync_engine if isinstance(engine, AsyncEngine) else engine
 
 
-async def current_users(engine: sa.Engine | AsyncEngine, connections: int = 1) -> list[str]:
-    """Whom the server takes us for, on so many connections that are open at the same time."""
-    query = sa.text("SELECT current_user")
+CURRENT_USER = sa.text("SELECT current_user")
+
+
+async def query(engine: sa.Engine | AsyncEngine) -> str:
+    """Whom the server takes us for, on a connection of the pool."""
     if isinstance(engine, sa.Engine):
-        open_ones = [engine.connect() for _ in range(connections)]
-        try:
-            return [str(connection.scalar(query)) for connection in open_ones]
-        finally:
-            for connection in open_ones:
-                connection.close()
-            engine.dispose()
-    async_ones = [await engine.connect() for _ in range(connections)]
-    try:
-        return [str(await connection.scalar(query)) for connection in async_ones]
-    finally:
-        for async_one in async_ones:
-            await async_one.close()
+        with engine.connect() as connection:
+            return str(connection.scalar(CURRENT_USER))
+    async with engine.connect() as async_connection:
+        return str(await async_connection.scalar(CURRENT_USER))
+
+
+async def dispose(engine: sa.Engine | AsyncEngine) -> None:
+    if isinstance(engine, sa.Engine):
+        engine.dispose()
+    else:
         await engine.dispose()
+
+
+async def current_users(engine: sa.Engine | AsyncEngine, connections: int = 1) -> list[str]:
+    """The same on so many connections that are open at the same time. Leaves the pool empty."""
+    try:
+        async with contextlib.AsyncExitStack() as stack:
+            users = []
+            for _ in range(connections):
+                if isinstance(engine, sa.Engine):
+                    users.append(stack.enter_context(engine.connect()).scalar(CURRENT_USER))
+                else:
+                    connection = await stack.enter_async_context(engine.connect())
+                    users.append(await connection.scalar(CURRENT_USER))
+            return [str(user) for user in users]
+    finally:
+        await dispose(engine)
 
 
 async def refused(engine: sa.Engine | AsyncEngine, match: str) -> None:

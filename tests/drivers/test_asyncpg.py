@@ -158,6 +158,16 @@ async def test_only_pools_on_dsql_get_another_reset(client: pgiam.Client, on: st
     assert (pool._reset is not None) == (on == DSQL)
 
 
+def test_an_asyncpg_that_is_too_old_is_told_so(client: pgiam.Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    def create_pool(dsn: str | None = None, **connect_kwargs: Any) -> None:
+        """As in asyncpg 0.29."""
+
+    monkeypatch.setattr(asyncpg, "create_pool", create_pool)
+    with pytest.raises(pgiam.ConfigurationError) as raised:
+        pgiam.asyncpg.create_pool(host=RDS, user="app", client=client)
+    assert "asyncpg 0.30" in raised.value.hint
+
+
 async def test_a_password_object_logs_in(account: Account) -> None:
     box = account.box
     password = account.client.password(host=box.host, port=box.port, user=box.user)

@@ -51,6 +51,7 @@ def test_refused_credentials(error: Exception) -> None:
         ServerError("connection is bad: Connection refused"),
         Exception({"S": "FATAL", "C": "53300", "M": "sorry, too many clients already"}),
         OSError(111, "Connection refused"),
+        pgiam.CredentialsError("STS said: access denied", hint="Let the role be assumed."),
         Exception(),
     ],
 )

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from sqlalchemy import event
 
 import pgiam
-from drivers.account import ASYNC, SYNC, Account, current_users, make_engine, refused, sync_engine
+from drivers.account import ASYNC, SYNC, Account, current_users, dispose, make_engine, query, refused, sync_engine
 
 DRIVERS = (*SYNC, *ASYNC)
 
@@ -96,6 +96,30 @@ async def test_credentials_that_the_server_refuses_are_replaced(account: Account
     await refused(engine, "PAM authentication failed")
     assert await current_users(engine) == ["app"]
     assert account.fetches == 2
+
+
+async def test_many_refusals_at_once_drop_the_credentials_once(account: Account) -> None:
+    engine = make_engine(account.url("asyncpg"), pool_size=20)
+    pgiam.sqlalchemy.attach(engine, client=account.client)
+    account.client.refresh()
+    account.box.faults.revoke_credentials()
+    connects = [current_users(engine) for _ in range(20)]
+    failures = await asyncio.gather(*connects, return_exceptions=True)
+    assert all("PAM authentication failed" in str(failure) for failure in failures)
+    assert await current_users(engine) == ["app"]
+    assert account.fetches == 2
+    await asyncio.sleep(0.1)  # asyncpg closes its transports in the background
+
+
+@pytest.mark.parametrize("driver", DRIVERS)
+async def test_a_pool_replaces_killed_connections_with_fresh_tokens(account: Account, driver: str) -> None:
+    create: Any = pgiam.sqlalchemy.create_async_engine if driver in ASYNC else pgiam.sqlalchemy.create_engine
+    engine = create(account.url(driver), client=account.client)
+    assert await query(engine) == "app"
+    assert account.box.faults.kill_sessions() >= 1
+    assert await query(engine) == "app"
+    assert account.client.stats().tokens == 2
+    await dispose(engine)
 
 
 @pytest.mark.parametrize("driver", DRIVERS)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import ssl
 from collections.abc import Iterator
 from typing import Any
@@ -182,6 +183,8 @@ class TestTheConnectorOfAws:
     @pytest.fixture(autouse=True)
     def inside(self, pgiam_sandbox: Sandbox) -> Iterator[None]:
         with pgiam_sandbox.activated():
+            # Another test may have ended the credentials that the sandbox started with.
+            os.environ.update(pgiam_sandbox.platform_env("session"))
             yield
 
     def test_psycopg(self, pgiam_sandbox: Sandbox) -> None:

@@ -161,6 +161,14 @@ def test_sessions_killed(pgiam_sandbox: Sandbox, *, abruptly: bool) -> None:
     assert works(pgiam_sandbox)
 
 
+def test_a_superuser_who_ends_every_session_ends_not_the_gateway(pgiam_sandbox: Sandbox) -> None:
+    box = pgiam_sandbox
+    with connect(box, user="postgres", password=box.password_of("postgres")) as master:
+        master.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid()")
+    assert works(box)
+    assert box.sql("SELECT 1") == [["1"]]
+
+
 def test_idle_sessions_closed_and_busy_ones_not(pgiam_sandbox: Sandbox) -> None:
     with connect(pgiam_sandbox) as busy:
         idle = connect(pgiam_sandbox)

@@ -29,7 +29,7 @@ Flavor = Literal["rds", "rds-proxy", "dsql"]
 _START = "import sys; sys.path[:] = sys.argv[1:]; from pgiam.sandbox.server import main; sys.exit(main())"
 # Variables that would mix the user's own AWS account or database into the sandbox.
 _FOREIGN = ("AWS_", "PG", "VERCEL", "ACTIONS_ID_TOKEN_", "BUILDKITE_AGENT_", "FLY_", "TFC_WORKLOAD_", "CIRCLE_OIDC_")
-_KEPT = ("PGIAM_POSTGRES_BIN", "PGIAM_TEST_", "PGCHANNELBINDING")
+_KEPT = ("PGIAM_POSTGRES_BIN",)
 
 
 class Sandbox:
@@ -42,6 +42,8 @@ class Sandbox:
     platform, role: the surroundings that `env` describes, such as "session", "eks", "vercel",
         "github_actions", "ec2"; and the IAM role that a workload there has.
     postgres: a directory with PostgreSQL's programs, or "system"; by default the installed wheel's.
+    authentication: "gateway", or "pam" to have PostgreSQL ask for tokens itself, as RDS does (Linux, with a
+        PostgreSQL built with PAM, a C compiler and PAM's headers).
     accept_localhost_tokens: also take tokens signed for the host "localhost".
     """
 
@@ -55,6 +57,7 @@ class Sandbox:
         port: int = 0,
         data: str | os.PathLike[str] | None = None,
         postgres: str | os.PathLike[str] | None = None,
+        authentication: Literal["gateway", "pam"] = "gateway",
         accept_localhost_tokens: bool = False,
         max_connections: int = 500,
         log_to_stderr: bool = False,
@@ -75,6 +78,7 @@ class Sandbox:
             "port": port,
             "data": os.path.abspath(data) if data is not None else None,
             "postgres": os.fspath(postgres) if postgres is not None else None,
+            "authentication": authentication,
             "accept_localhost_tokens": accept_localhost_tokens,
             "max_connections": max_connections,
             "log_to_stderr": log_to_stderr,

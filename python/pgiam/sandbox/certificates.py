@@ -49,6 +49,14 @@ class Authority:
 
     def server_context(self, names: Iterable[str], *, expired: bool = False) -> ssl.SSLContext:
         """A TLS server that presents a certificate for `names`, each a host name or an IP address."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        context.set_alpn_protocols(["postgresql"])
+        _load(context, b"".join(self.server_pem(names, expired=expired)))
+        return context
+
+    def server_pem(self, names: Iterable[str], *, expired: bool = False) -> tuple[bytes, bytes]:
+        """A certificate for `names`, and its private key."""
         key = ec.generate_private_key(ec.SECP256R1())
         ends = _now() - datetime.timedelta(hours=1) if expired else _now() + 29 * _DAY
         listed = list(names)
@@ -68,14 +76,9 @@ class Authority:
             .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key()), critical=False)
             .sign(self._key, hashes.SHA256())
         )
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.minimum_version = ssl.TLSVersion.TLSv1_2
-        context.set_alpn_protocols(["postgresql"])
-        pem = certificate.public_bytes(serialization.Encoding.PEM) + key.private_bytes(
+        return certificate.public_bytes(serialization.Encoding.PEM), key.private_bytes(
             serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
         )
-        _load(context, pem)
-        return context
 
 
 def _load(context: ssl.SSLContext, pem: bytes) -> None:

@@ -79,6 +79,8 @@ class Operations:
     # --- faults -----------------------------------------------------------------------------------
 
     async def fault(self, *, name: str, value: Any = None, count: int | None = None) -> Json:
+        if not self._all.has_gateway:
+            raise SandboxError(f"the fault {name} needs the gateway", hint="Leave out authentication='pam'.")
         fault = self._all.faults.set(name, value, count)
         if name == "refuse_connections":
             self._all.gateway.stop_listening()
@@ -87,7 +89,7 @@ class Operations:
     async def clear_faults(self, *, name: str | None = None) -> Json:
         """One fault of the database, or every fault there is (the clock's skew too)."""
         self._all.faults.clear(name)
-        if "refuse_connections" not in self._all.faults.active:
+        if self._all.has_gateway and "refuse_connections" not in self._all.faults.active:
             self._all.gateway.listen()
         if name is None:
             self._all.aws.faults.clear()

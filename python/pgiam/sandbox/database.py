@@ -12,7 +12,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, final
 
@@ -22,8 +22,9 @@ from .errors import SandboxError
 log = logging.getLogger("pgiam.sandbox.database")
 
 SUPERUSER = "pgiam_sandbox"  # the sandbox's own; nobody can log in as it through the gateway
-SOCKET_NAME = ".s.PGSQL.5432"
 _PR_SET_PDEATHSIG = 1
+_LOST = (ConnectionError, asyncio.IncompleteReadError)
+_SHUT_DOWN = "57P01"
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,16 @@ class Owner:
 
     def popen(self) -> dict[str, Any]:
         return {"user": self.uid, "group": self.gid, "extra_groups": []}
+
+
+@dataclass(frozen=True)
+class Network:
+    """A TCP port of PostgreSQL's own on loopback, with TLS; and what its command line starts with."""
+
+    port: int
+    certificate: bytes
+    key: bytes = field(repr=False)
+    wrapper: list[str] = field(default_factory=list)
 
 
 class Database:
@@ -50,11 +61,17 @@ class Database:
         self._given_programs = programs
         self._programs = programs
         self._max_connections = max_connections
+        self._port = 5432
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
     def socket(self) -> str:
-        return str(self._sockets / SOCKET_NAME)
+        return str(self._sockets / f".s.PGSQL.{self._port}")
+
+    @property
+    def owner(self) -> tuple[int, int] | None:
+        """The account it runs under, if not ours."""
+        return (self._owner.uid, self._owner.gid) if self._owner is not None else None
 
     @property
     def pid(self) -> int | None:
@@ -81,12 +98,14 @@ class Database:
         path.write_text("\n".join(lines) + "\n")
         self._give(path)
 
-    def start(self) -> None:
+    def start(self, network: Network | None = None) -> None:
         """Start the server; use `wait_until_ready` to know when it answers."""
+        if network is not None:
+            self._port = network.port
         settings = {
             "unix_socket_directories": str(self._sockets),
             "listen_addresses": "",
-            "port": "5432",
+            "port": str(self._port),
             "max_connections": str(self._max_connections),
             "shared_buffers": "64MB",
             "wal_level": "minimal",
@@ -102,7 +121,9 @@ class Database:
         }
         if not self._kept:
             settings |= {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
-        command = [str(self._programs / "postgres"), "-D", str(self._data)]
+        if network is not None:
+            settings |= {"listen_addresses": "localhost", "ssl": "on"} | self._store_certificate(network)
+        command = [*(network.wrapper if network else []), str(self._programs / "postgres"), "-D", str(self._data)]
         for name, value in settings.items():
             command += ["-c", f"{name}={value}"]
         with open(self._log, "ab") as output:
@@ -116,8 +137,20 @@ class Database:
                 cwd=self._sockets,
                 env=self._environment(),
                 preexec_fn=_die_with_parent(),
-                **(self._owner.popen() if self._owner else {}),
+                # A wrapper drops the account itself, after what only root may do.
+                **(self._owner.popen() if self._owner and not (network and network.wrapper) else {}),
             )
+
+    def _store_certificate(self, network: Network) -> dict[str, str]:
+        """PostgreSQL reads its key from a file; it lies in its own folder, and leaves with it."""
+        settings = {}
+        for name, content in (("ssl_cert_file", network.certificate), ("ssl_key_file", network.key)):
+            path = self._sockets / f"{name}.pem"
+            path.touch(mode=0o600)
+            path.write_bytes(content)
+            self._give(path)
+            settings[name] = str(path)
+        return settings
 
     async def wait_until_ready(self, timeout: float = 30.0) -> None:
         """Return once a connection is accepted."""
@@ -245,6 +278,10 @@ class Administration:
         self._writer: asyncio.StreamWriter
 
     async def __aenter__(self) -> Administration:
+        await self._connect()
+        return self
+
+    async def _connect(self) -> None:
         self._reader, self._writer = await asyncio.open_unix_connection(self._socket)
         self._writer.write(
             wire.startup({"user": SUPERUSER, "database": self._database, "application_name": "pgiam.sandbox"})
@@ -254,7 +291,6 @@ class Administration:
         except BaseException:
             self._writer.close()
             raise
-        return self
 
     async def __aexit__(self, *_: object) -> None:
         self._writer.write(wire.message(b"X", b""))
@@ -262,8 +298,19 @@ class Administration:
 
     async def query(self, sql: str) -> list[list[str | None]]:
         async with self._turn:
-            self._writer.write(wire.query(sql))
-            return await self._rows()
+            try:
+                return await self._ask(sql)
+            except (*_LOST, QueryError) as error:
+                if isinstance(error, QueryError) and error.sqlstate != _SHUT_DOWN:
+                    raise
+            # A superuser ended this session, perhaps with all others.
+            self._writer.close()
+            await self._connect()
+            return await self._ask(sql)
+
+    async def _ask(self, sql: str) -> list[list[str | None]]:
+        self._writer.write(wire.query(sql))
+        return await self._rows()
 
     async def _rows(self) -> list[list[str | None]]:
         rows: list[list[str | None]] = []

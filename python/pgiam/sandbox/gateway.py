@@ -25,7 +25,7 @@ from .iam import Directory
 from .inspector import Inspector
 from .listeners import loopback_listeners
 from .relay import Disconnected, Side, reset_on_close
-from .verifier import Accepted, Target, verify
+from .verifier import Accepted, Refused, Target, verify
 
 log = logging.getLogger("pgiam.sandbox.gateway")
 
@@ -102,10 +102,11 @@ class Gateway:
         self._opening = asyncio.Semaphore(_OPENING_AT_ONCE)
         self._contexts: dict[str, ssl.SSLContext] = {}
 
-    async def start(self, port: int = 0) -> None:
+    async def start(self, port: int = 0, *, listen: bool = True) -> None:
         self._administration = await Administration(self.settings.socket).__aenter__()
         self._contexts[""] = self._context("")
-        self.listen(port)
+        if listen:
+            self.listen(port)
         self._spawn(self._keep_time())
 
     async def close(self) -> None:
@@ -268,14 +269,20 @@ class Gateway:
                 "The IAM authentication failed because of too many competing requests.",
                 reason="competing_requests",
             )
-        self.figures.tokens += 1
-        now = self.clock.now()
-        verdict = verify(wire.password(payload), user, self.settings.target(self.port), self.directory, now)
+        verdict = self.judge(user, wire.password(payload), self.port)
         if not isinstance(verdict, Accepted):
-            log.info("refused: user %r: %s: %s", user, verdict.reason.value, verdict.detail)
             raise self.settings.wording.bad_token(user, verdict)
-        self.figures.accepted += 1
-        log.info("accepted: user %r as %s", user, verdict.credential.principal)
+
+    def judge(self, user: str, token: str, port: int) -> Accepted | Refused:
+        """Ask the verifier; count and log what it says."""
+        self.figures.tokens += 1
+        verdict = verify(token, user, self.settings.target(port), self.directory, self.clock.now())
+        if isinstance(verdict, Accepted):
+            self.figures.accepted += 1
+            log.info("accepted: user %r as %s", user, verdict.credential.principal)
+        else:
+            log.info("refused: user %r: %s: %s", user, verdict.reason.value, verdict.detail)
+        return verdict
 
     async def _uses_iam(self, user: str) -> bool:
         literal = "'" + user.replace("'", "''") + "'"
@@ -355,13 +362,12 @@ class Gateway:
 
     async def kill_sessions(self, *, abruptly: bool = False) -> int:
         """End every session: as an administrator would (57P01), or by a TCP reset."""
-        count = len(self.sessions)
-        if abruptly:
-            for session in list(self.sessions):
-                session.client.reset()
-        else:
-            await self._administration.query(_TERMINATE)
-        return count
+        if not abruptly:
+            return len(await self._administration.query(_TERMINATE))
+        doomed = list(self.sessions)
+        for session in doomed:
+            session.client.reset()
+        return len(doomed)
 
     async def administer(self, sql: str) -> list[list[str | None]]:
         """SQL as the sandbox's superuser."""

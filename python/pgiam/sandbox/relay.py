@@ -123,7 +123,9 @@ class Side(asyncio.Protocol):
 
     def reset(self) -> None:
         """Break the connection off with a TCP reset."""
-        reset_on_close(self.transport.get_extra_info("socket"))
+        sock = self.transport.get_extra_info("socket")
+        if sock is not None:  # TLS forgets it when the client was first to close
+            reset_on_close(sock)
         self.transport.abort()
 
     async def _fill(self, size: int) -> None:

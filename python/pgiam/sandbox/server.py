@@ -18,17 +18,17 @@ import signal
 import sys
 import tempfile
 from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from . import binaries, certificates, flavors
+from . import binaries, certificates, flavors, pam
 from .aws import NOT_FOR_STS, AwsServices
 from .aws_faults import AwsFaults
 from .claim_shapes import SHAPES
 from .clock import Clock
 from .control import ControlPort
-from .database import Database
+from .database import Database, Network
 from .errors import SandboxError
 from .faults import DatabaseFaults
 from .gateway import Gateway, Settings
@@ -54,6 +54,7 @@ class Configuration:
     postgres: str | None = None
     platform: str = "session"
     role: str = "app"
+    authentication: str = "gateway"
     accept_localhost_tokens: bool = False
     max_connections: int = 500
     log_to_stderr: bool = False
@@ -69,7 +70,9 @@ class Assembly:
     faults: DatabaseFaults
     aws: AwsServices
     gateway: Gateway
-    lines: deque[str] = field(default_factory=lambda: deque(maxlen=_KEPT_LINES))
+    lines: deque[str]
+    port: int  # that clients connect to
+    has_gateway: bool
 
 
 class _Keeper(logging.Handler):
@@ -84,21 +87,111 @@ class _Keeper(logging.Handler):
         self._lines.append(self.format(record))
 
 
+class _Builder:
+    """Puts the parts together, in the order in which they need each other."""
+
+    def __init__(self, configuration: Configuration, room: Path, stack: contextlib.AsyncExitStack) -> None:
+        self.configuration = configuration
+        self.room = room
+        self.stack = stack
+        self.clock = Clock()
+        self.directory = Directory()
+        self.endpoint = flavors.endpoint(configuration.flavor, configuration.region)
+        self.names = ["localhost", self.endpoint, "127.0.0.1", "::1"]
+        self.authority = certificates.Authority("pgiam sandbox")
+        self.programs = binaries.find(configuration.postgres)
+        self.gateway: Gateway
+
+    async def database(self) -> Database:
+        """A running PostgreSQL, new or with the data that was kept."""
+        configuration = self.configuration
+        data = Path(configuration.data) if configuration.data else None
+        database = Database(self.room, self.programs, data=data, max_connections=configuration.max_connections)
+        # initdb takes the longest of all; the AWS half comes up meanwhile.
+        preparing = asyncio.ensure_future(asyncio.to_thread(database.prepare))
+        try:
+            self.aws = await self._aws()
+        finally:
+            self.fresh = await preparing
+        self.port = configuration.port
+        network = await self._network(database) if configuration.authentication == "pam" else None
+        database.allow(pam.hba_rules() if network else hba_rules(configuration.flavor))
+        self.stack.callback(database.stop)
+        database.start(network)
+        return database
+
+    async def _network(self, database: Database) -> Network:
+        if self.configuration.flavor != "rds":
+            raise SandboxError("PostgreSQL's own PAM login exists in the flavor 'rds' only")
+        service = pam.Pam(self.room, self.programs, lambda user, token: self.gateway.judge(user, token, self.port))
+        await asyncio.to_thread(service.build)
+        await service.start(database.owner)
+        self.stack.push_async_callback(service.close)
+        self.port = self.port or pam.free_port()
+        return Network(self.port, *self.authority.server_pem(self.names), service.wrap(database.owner))
+
+    async def assemble(self, database: Database, lines: deque[str]) -> tuple[Assembly, dict[str, str]]:
+        """Everything else; and the variables that lead a client to it."""
+        configuration = self.configuration
+        ca_file = self.room / "ca.pem"
+        ca_file.write_bytes(self.authority.pem())
+        await database.wait_until_ready()
+        if self.fresh:
+            for statement in statements_for(configuration.flavor):
+                await database.query(statement)
+        faults = DatabaseFaults()
+        wording = flavors.wording(configuration.flavor)
+        settings = Settings(configuration.flavor, self._target, wording, database.socket, self.authority, self.names)
+        self.gateway = Gateway(settings, self.directory, self.clock, faults)
+        has_gateway = configuration.authentication == "gateway"
+        await self.gateway.start(self.port, listen=has_gateway)
+        self.stack.push_async_callback(self.gateway.close)
+        port = self.gateway.port if has_gateway else self.port
+        environment = await asyncio.to_thread(self.aws.environment, configuration.platform, configuration.role)
+        _prepare_profiles(environment)
+        environment |= {
+            "PGHOST": "localhost",
+            "PGPORT": str(port),
+            "PGUSER": flavors.default_user(configuration.flavor),
+            "PGDATABASE": "postgres",
+            "PGSSLMODE": "verify-full",
+            "PGSSLROOTCERT": str(ca_file),
+            "PGIAM_CA_FILE": str(ca_file),
+            "PGIAM_TOKEN_HOST": self.endpoint,
+            "PGIAM_SANDBOX_STS_HTTPS_URL": self.aws.secure_sts_url,
+        }
+        parts = Assembly(self.clock, self.directory, faults, self.aws, self.gateway, lines, port, has_gateway)
+        return parts, environment
+
+    async def _aws(self) -> AwsServices:
+        folder = self.room / "aws"
+        folder.mkdir(mode=0o700)
+        secure = self.authority.server_context(self.names)
+        secure.set_alpn_protocols(["http/1.1"])
+        aws = AwsServices(self.directory, self.clock, AwsFaults(), self.configuration.region, tls=secure, folder=folder)
+        await aws.start()
+        self.stack.push_async_callback(aws.close)
+        _populate(self.directory, aws)
+        return aws
+
+    def _target(self, port: int) -> Target:
+        flavor, region, account = self.configuration.flavor, self.configuration.region, self.directory.account
+        local = {"localhost"} if self.configuration.accept_localhost_tokens else set()
+        hosts = frozenset({self.endpoint, *local})
+        if flavor == "dsql":
+            return Target.dsql(region, hosts, f"arn:aws:dsql:{region}:{account}:cluster/{flavors.CLUSTER_ID}")
+        resource = "prx-SANDBOX" if flavor == "rds-proxy" else "cluster-SANDBOX"
+        return Target.rds(region, hosts, port, f"arn:aws:rds-db:{region}:{account}:dbuser:{resource}/*")
+
+
 async def serve(configuration: Configuration, room: Path, stop: asyncio.Event) -> None:
     """Start everything in `room`, say so on stdout, and run until `stop`."""
     lines: deque[str] = deque(maxlen=_KEPT_LINES)
     logging.getLogger("pgiam.sandbox").addHandler(_Keeper(lines))
     async with contextlib.AsyncExitStack() as stack:
-        data = Path(configuration.data) if configuration.data else None
-        programs = binaries.find(configuration.postgres)
-        database = Database(room, programs, data=data, max_connections=configuration.max_connections)
-        fresh = await asyncio.to_thread(database.prepare)
-        database.allow(hba_rules(configuration.flavor))
-        stack.callback(database.stop)
-        database.start()
-
-        assembly, environment = await _assemble(configuration, room, database, stack, fresh=fresh)
-        assembly.lines = lines
+        builder = _Builder(configuration, room, stack)
+        database = await builder.database()
+        assembly, environment = await builder.assemble(database, lines)
         token = secrets.token_urlsafe(32)
         control = ControlPort(assembly, token)
         url = await control.start()
@@ -107,13 +200,13 @@ async def serve(configuration: Configuration, room: Path, stop: asyncio.Event) -
         _say(
             {
                 "ready": {
-                    "port": assembly.gateway.port,
-                    "token_host": flavors.endpoint(configuration.flavor, configuration.region),
+                    "port": assembly.port,
+                    "token_host": builder.endpoint,
                     "directory": str(room),
                     "ca_file": str(room / "ca.pem"),
                     "control_url": url,
                     "control_token": token,
-                    "postgres_version": binaries.version(programs),
+                    "postgres_version": binaries.version(builder.programs),
                     "postgres_pid": database.pid,
                     "passwords": passwords,
                     "env": {**environment, "PGIAM_SANDBOX_CONTROL_URL": url, "PGIAM_SANDBOX_CONTROL_TOKEN": token},
@@ -121,57 +214,6 @@ async def serve(configuration: Configuration, room: Path, stop: asyncio.Event) -
             }
         )
         await _until_over(stop, database, configuration.parent)
-
-
-async def _assemble(
-    configuration: Configuration, room: Path, database: Database, stack: contextlib.AsyncExitStack, *, fresh: bool
-) -> tuple[Assembly, dict[str, str]]:
-    flavor, region = configuration.flavor, configuration.region
-    clock, directory, faults = Clock(), Directory(), DatabaseFaults()
-    endpoint = flavors.endpoint(flavor, region)
-    names = ["localhost", endpoint, "127.0.0.1", "::1"]
-    authority = certificates.Authority("pgiam sandbox")
-    (room / "ca.pem").write_bytes(authority.pem())
-    folder = room / "aws"
-    folder.mkdir(mode=0o700)
-    secure = authority.server_context(names)
-    secure.set_alpn_protocols(["http/1.1"])
-    aws = AwsServices(directory, clock, AwsFaults(), region, tls=secure, folder=folder)
-    await aws.start()
-    stack.push_async_callback(aws.close)
-    _populate(directory, aws)
-    await database.wait_until_ready()
-    if fresh:
-        for statement in statements_for(flavor):
-            await database.query(statement)
-
-    hosts = frozenset({endpoint} | ({"localhost"} if configuration.accept_localhost_tokens else set()))
-
-    def target(port: int) -> Target:
-        if flavor == "dsql":
-            cluster = flavors.CLUSTER_ID
-            return Target.dsql(region, hosts, f"arn:aws:dsql:{region}:{directory.account}:cluster/{cluster}")
-        resource = "prx-SANDBOX" if flavor == "rds-proxy" else "cluster-SANDBOX"
-        return Target.rds(region, hosts, port, f"arn:aws:rds-db:{region}:{directory.account}:dbuser:{resource}/*")
-
-    settings = Settings(flavor, target, flavors.wording(flavor), database.socket, authority, names)
-    gateway = Gateway(settings, directory, clock, faults)
-    await gateway.start(configuration.port)
-    stack.push_async_callback(gateway.close)
-    environment = await asyncio.to_thread(aws.environment, configuration.platform, configuration.role)
-    _prepare_profiles(environment)
-    environment |= {
-        "PGHOST": "localhost",
-        "PGPORT": str(gateway.port),
-        "PGUSER": flavors.default_user(flavor),
-        "PGDATABASE": "postgres",
-        "PGSSLMODE": "verify-full",
-        "PGSSLROOTCERT": str(room / "ca.pem"),
-        "PGIAM_CA_FILE": str(room / "ca.pem"),
-        "PGIAM_TOKEN_HOST": endpoint,
-        "PGIAM_SANDBOX_STS_HTTPS_URL": aws.secure_sts_url,
-    }
-    return Assembly(clock, directory, faults, aws, gateway), environment
 
 
 def _populate(directory: Directory, aws: AwsServices) -> None:

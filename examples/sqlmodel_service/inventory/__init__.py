@@ -1,0 +1,1 @@
+"""Stock keeping behind RDS Proxy, without a database password in production."""
