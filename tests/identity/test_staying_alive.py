@@ -38,27 +38,42 @@ def test_renewals_are_not_noticed(box: AwsBox, client: pgiam.Client, opens: Open
     assert stats.waits <= 1 + stats.refreshes // 4
 
 
-def test_an_outage_shorter_than_the_life_of_the_credentials_is_not_noticed(
-    box: AwsBox, client: pgiam.Client, opens: Opens, caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize("kind", ["access_denied", "unavailable", "reset", "hang"])
+def test_an_outage_until_the_last_moment_is_not_noticed(
+    box: AwsBox, client: pgiam.Client, opens: Opens, caplog: pytest.LogCaptureFixture, kind: str
 ) -> None:
-    box.control("session_lifetime", seconds=12)
+    box.control("session_lifetime", seconds=10)
     opens(mint(client))
     begun = time.monotonic()
-    time.sleep(9.7)  # into the early window
-    box.control("fault", target="sts", kind="access_denied")
-    while time.monotonic() < begun + 10.6:
+    while time.monotonic() < begun + 7.9:
         opens(mint(client))
-        time.sleep(0.05)
+        time.sleep(0.1)
+    box.control("fault", target="sts", kind=kind)
+    # All of the early window, and nearly all of the time in which callers would like to wait.
+    while time.monotonic() < begun + 9.7:
+        opens(mint(client))
+        time.sleep(0.02)
     box.control("clear_faults")
-    assert client.stats().refresh_failures >= 1
-    warnings = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
-    assert any("early refresh of credentials failed" in warning for warning in warnings)
+    box.control("session_lifetime", seconds=None)
 
     def renewed() -> bool:
+        # Not once is there nothing to sign with: when the old ones end, STS is asked whatever went before.
         opens(mint(client))
         return client.stats().refreshes >= 2
 
     assert eventually(renewed)
+    if kind == "access_denied":
+        warnings = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
+        assert any("early refresh of credentials failed" in warning for warning in warnings)
+
+
+def test_a_refresh_that_was_asked_for_says_that_it_failed(box: AwsBox, client: pgiam.Client, opens: Opens) -> None:
+    opens(mint(client))
+    box.control("fault", target="sts", kind="access_denied")
+    with pytest.raises(pgiam.ExchangeError):
+        client.refresh()
+    # What was there before is as good as it was.
+    opens(mint(client))
 
 
 def test_a_longer_outage_is_said_at_once_and_ends_by_itself(
