@@ -44,9 +44,15 @@ def minting(pairs: int) -> list[Row]:
     client, rds = pgiam.Client(), boto3.client("rds")
     token = client.generate_auth_token(host=HOST, user="app", port=5432)
     text = token.encode()
-    ours = lambda: nanoseconds(lambda: client.generate_auth_token(host=HOST, user="app", port=5432), 5000)
-    theirs = lambda: nanoseconds(lambda: rds.generate_db_auth_token(HOST, 5432, "app"), 100)
-    floor = lambda: nanoseconds(lambda: (hashlib.sha256(text).digest(), text.decode()), 5000)
+
+    def ours() -> float:
+        return nanoseconds(lambda: client.generate_auth_token(host=HOST, user="app", port=5432), 5000)
+
+    def theirs() -> float:
+        return nanoseconds(lambda: rds.generate_db_auth_token(HOST, 5432, "app"), 100)
+
+    def floor() -> float:
+        return nanoseconds(lambda: (hashlib.sha256(text).digest(), text.decode()), 5000)
 
     async def awaited(count: int) -> float:
         start = time.perf_counter_ns()
@@ -57,9 +63,7 @@ def minting(pairs: int) -> list[Row]:
     return [
         compared(f"mint, {len(token):,} characters (boto3)", ours, theirs, pairs=pairs, unit="ns", at_least=80),
         compared("mint (floor: one hash, one string)", ours, floor, pairs=pairs, unit="ns", at_most=2),
-        compared(
-            "mint awaited (mint)", lambda: asyncio.run(awaited(5000)), ours, pairs=pairs, unit="ns", at_most=1.3
-        ),
+        compared("mint awaited (mint)", lambda: asyncio.run(awaited(5000)), ours, pairs=pairs, unit="ns", at_most=1.3),
     ]
 
 
@@ -81,7 +85,10 @@ def hook(pairs: int) -> list[Row]:
         return call
 
     theirs_once = {"host": CLUSTER, "user": "admin", "region": "us-east-1"}
-    theirs = lambda: nanoseconds(lambda: TokenManager.get_token(dict(theirs_once)), 3)
+
+    def theirs() -> float:
+        return nanoseconds(lambda: TokenManager.get_token(dict(theirs_once)), 3)
+
     return [
         compared(
             f"hook, {name} (DSQL connector's token)",
@@ -123,9 +130,16 @@ def threads(pairs: int) -> list[Row]:
     import pgiam
 
     client, rds = pgiam.Client(), boto3.client("rds")
-    ours = lambda: tail(lambda: client.generate_auth_token(host=HOST, user="app", port=5432), each=2000)
-    theirs = lambda: tail(lambda: rds.generate_db_auth_token(HOST, 5432, "app"), each=40)
-    return [compared("32 threads minting, p99 (boto3)", ours, theirs, pairs=max(3, pairs // 3), unit="ns", at_least=100)]
+
+    def ours() -> float:
+        return tail(lambda: client.generate_auth_token(host=HOST, user="app", port=5432), each=2000)
+
+    def theirs() -> float:
+        return tail(lambda: rds.generate_db_auth_token(HOST, 5432, "app"), each=40)
+
+    return [
+        compared("32 threads minting, p99 (boto3)", ours, theirs, pairs=max(3, pairs // 3), unit="ns", at_least=100)
+    ]
 
 
 def starting(pairs: int) -> list[Row]:
@@ -198,7 +212,9 @@ def cold_callers() -> dict[str, object]:
 def sizes() -> dict[str, object]:
     def of(name: str) -> float:
         files = distribution(name).files or []
-        return sum(Path(str(file.locate())).stat().st_size for file in files if Path(str(file.locate())).is_file()) / 1e6
+        return (
+            sum(Path(str(file.locate())).stat().st_size for file in files if Path(str(file.locate())).is_file()) / 1e6
+        )
 
     theirs = sum(of(name) for name in ("boto3", "botocore", "s3transfer", "jmespath"))
     return {"installed size": f"{of('pgiam'):.1f} MB; boto3 with botocore, s3transfer, jmespath {theirs:.1f} MB"}

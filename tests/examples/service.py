@@ -81,7 +81,7 @@ def serving(example: str, app: str, *, env: Mapping[str, str]) -> Iterator[Servi
             printed = log.read().decode(errors="replace")
             print(printed)  # pytest shows it beside a failure
         assert "Traceback" not in printed
-        assert "Application shutdown complete" in printed
+        assert "Finished server process" in printed
         _hold_no_secret(printed, env)
 
 

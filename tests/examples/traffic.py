@@ -55,7 +55,7 @@ def has_grown(counter: Callable[[], int], by: int) -> Callable[[], bool]:
 
 
 @contextmanager
-def traffic(service: Service, visit: Visit, callers: int = 8) -> Iterator[Traffic]:
+def traffic(service: Service, visit: Visit, *, callers: int = 8, pause: float = 0.02) -> Iterator[Traffic]:
     """`visit` again and again, by so many callers at a time, each with connections of its own."""
     seen = Traffic()
     stop = threading.Event()
@@ -67,8 +67,7 @@ def traffic(service: Service, visit: Visit, callers: int = 8) -> Iterator[Traffi
                     seen.note(visit(http))
                 except httpx.HTTPError as error:
                     seen.failed(error)
-                # Pauses let connections go back to their pools, and now and then idle there.
-                stop.wait(0.02)
+                stop.wait(pause)
 
     threads = [threading.Thread(target=call) for _ in range(callers)]
     for thread in threads:

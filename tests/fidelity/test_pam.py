@@ -21,7 +21,7 @@ from driver_logins import DRIVERS, by_asyncpg, by_psycopg, libpq, trusting
 from leftovers import assert_nothing_left, eventually, processes_in
 from pgiam.sandbox import Sandbox, SandboxError, binaries, pam
 
-REQUIRED = "PGIAM_TEST_REQUIRE_FIDELITY"  # set where a skip would hide that the lane does not run
+REQUIRED = "FIDELITY_REQUIRED"  # set where a skip would hide that the lane does not run
 
 
 def obstacle() -> str | None:

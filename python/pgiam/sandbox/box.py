@@ -29,7 +29,7 @@ Flavor = Literal["rds", "rds-proxy", "dsql"]
 _START = "import sys; sys.path[:] = sys.argv[1:]; from pgiam.sandbox.server import main; sys.exit(main())"
 # Variables that would mix the user's own AWS account or database into the sandbox.
 _FOREIGN = ("AWS_", "PG", "VERCEL", "ACTIONS_ID_TOKEN_", "BUILDKITE_AGENT_", "FLY_", "TFC_WORKLOAD_", "CIRCLE_OIDC_")
-_KEPT = ("PGIAM_POSTGRES_BIN", "PGIAM_TEST_", "PGCHANNELBINDING")
+_KEPT = ("PGIAM_POSTGRES_BIN",)
 
 
 class Sandbox:

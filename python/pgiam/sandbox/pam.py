@@ -70,7 +70,19 @@ class Pam:
         folder = self._folder / "pam.d"
         folder.mkdir(parents=True)
         module = self._folder / "pam_pgiam.so"
-        command = ["cc", "-O2", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC", "-o", module, _SOURCE, "-lpam"]
+        command = [
+            "cc",
+            "-O2",
+            "-Wall",
+            "-Wextra",
+            "-Werror",
+            "-shared",
+            "-fPIC",
+            "-o",
+            str(module),
+            str(_SOURCE),
+            "-lpam",
+        ]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode:
             raise SandboxError(f"the PAM module does not compile: {done.stderr.strip()}")

@@ -107,7 +107,12 @@ class _Builder:
         configuration = self.configuration
         data = Path(configuration.data) if configuration.data else None
         database = Database(self.room, self.programs, data=data, max_connections=configuration.max_connections)
-        self.fresh = await asyncio.to_thread(database.prepare)
+        # initdb takes the longest of all; the AWS half comes up meanwhile.
+        preparing = asyncio.ensure_future(asyncio.to_thread(database.prepare))
+        try:
+            self.aws = await self._aws()
+        finally:
+            self.fresh = await preparing
         self.port = configuration.port
         network = await self._network(database) if configuration.authentication == "pam" else None
         database.allow(pam.hba_rules() if network else hba_rules(configuration.flavor))
@@ -130,7 +135,6 @@ class _Builder:
         configuration = self.configuration
         ca_file = self.room / "ca.pem"
         ca_file.write_bytes(self.authority.pem())
-        aws = await self._aws()
         await database.wait_until_ready()
         if self.fresh:
             for statement in statements_for(configuration.flavor):
@@ -143,7 +147,7 @@ class _Builder:
         await self.gateway.start(self.port, listen=has_gateway)
         self.stack.push_async_callback(self.gateway.close)
         port = self.gateway.port if has_gateway else self.port
-        environment = await asyncio.to_thread(aws.environment, configuration.platform, configuration.role)
+        environment = await asyncio.to_thread(self.aws.environment, configuration.platform, configuration.role)
         _prepare_profiles(environment)
         environment |= {
             "PGHOST": "localhost",
@@ -154,9 +158,9 @@ class _Builder:
             "PGSSLROOTCERT": str(ca_file),
             "PGIAM_CA_FILE": str(ca_file),
             "PGIAM_TOKEN_HOST": self.endpoint,
-            "PGIAM_SANDBOX_STS_HTTPS_URL": aws.secure_sts_url,
+            "PGIAM_SANDBOX_STS_HTTPS_URL": self.aws.secure_sts_url,
         }
-        parts = Assembly(self.clock, self.directory, faults, aws, self.gateway, lines, port, has_gateway)
+        parts = Assembly(self.clock, self.directory, faults, self.aws, self.gateway, lines, port, has_gateway)
         return parts, environment
 
     async def _aws(self) -> AwsServices:

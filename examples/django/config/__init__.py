@@ -1,0 +1,1 @@
+"""A guestbook that logs in to its database with IAM."""

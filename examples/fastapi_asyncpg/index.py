@@ -1,0 +1,5 @@
+"""Where Vercel looks for an ASGI application named `app`."""
+
+from todos.app import app
+
+__all__ = ["app"]

@@ -1,0 +1,1 @@
+"""A todo list on Vercel, in RDS or Aurora DSQL, without a database password."""

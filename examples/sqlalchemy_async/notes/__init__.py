@@ -1,0 +1,1 @@
+"""Notes, through one AsyncEngine on asyncpg or on psycopg."""
