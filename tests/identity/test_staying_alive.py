@@ -76,9 +76,7 @@ def test_a_refresh_that_was_asked_for_says_that_it_failed(box: AwsBox, client: p
     opens(mint(client))
 
 
-def test_a_longer_outage_is_said_at_once_and_ends_by_itself(
-    box: AwsBox, client: pgiam.Client, opens: Opens
-) -> None:
+def test_a_longer_outage_is_said_at_once_and_ends_by_itself(box: AwsBox, client: pgiam.Client, opens: Opens) -> None:
     box.control("session_lifetime", seconds=0.3)
     opens(mint(client))
     box.control("fault", target="sts", kind="unavailable")
@@ -126,9 +124,7 @@ def test_a_clock_that_is_wrong(box: AwsBox, client: pgiam.Client, opens: Opens, 
 
 
 @pytest.mark.parametrize("off", [-600.0, 600.0])
-def test_credentials_end_by_the_clock_of_aws(
-    box: AwsBox, client: pgiam.Client, opens: Opens, off: float
-) -> None:
+def test_credentials_end_by_the_clock_of_aws(box: AwsBox, client: pgiam.Client, opens: Opens, off: float) -> None:
     box.clock.offset = off
     # A minute, but for the clock's resolution: `Date` says no more than whole seconds.
     box.control("session_lifetime", seconds=2)
@@ -164,9 +160,7 @@ def test_rotated_keys_of_the_issuer(box: AwsBox, client: pgiam.Client, opens: Op
     opens(mint(client))
 
 
-def test_invalidate_after_credentials_were_revoked(
-    box: AwsBox, client: pgiam.Client, opens: Opens
-) -> None:
+def test_invalidate_after_credentials_were_revoked(box: AwsBox, client: pgiam.Client, opens: Opens) -> None:
     opens(mint(client))
     box.control("revoke_credentials")
     client.invalidate()

@@ -93,9 +93,7 @@ def test_where_the_exchange_goes(
     assert set(proxy.targets) == {f"{host}:443"}
 
 
-def test_the_region_of_the_profile(
-    box: AwsBox, proxy: Proxy, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_the_region_of_the_profile(box: AwsBox, proxy: Proxy, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for name in ("AWS_ENDPOINT_URL_STS", "AWS_REGION", "AWS_DEFAULT_REGION"):
         monkeypatch.delenv(name)
     file = tmp_path / "config"
