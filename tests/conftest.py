@@ -30,10 +30,19 @@ PREFIXES = (
 PROXIES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--sqlalchemy", metavar="VERSION", help="stop unless SQLAlchemy is of this line")
+
+
 def pytest_configure(config: pytest.Config) -> None:
     installed = Path(sysconfig.get_path("platlib"))
     if not Path(pgiam.__file__).is_relative_to(installed):
         pytest.exit(f"pgiam comes from {pgiam.__file__}, not from the wheel installed in {installed}", returncode=4)
+    if line := config.getoption("--sqlalchemy"):
+        import sqlalchemy
+
+        if not sqlalchemy.__version__.startswith(f"{line}."):
+            pytest.exit(f"SQLAlchemy is {sqlalchemy.__version__}, not {line}", returncode=4)
     for name in list(os.environ):
         if (name.startswith(PREFIXES) and name not in KEPT) or name.lower() in PROXIES:
             del os.environ[name]

@@ -59,6 +59,8 @@ def main(command: str) -> int:
         Step("cargo clippy", check_clippy),
     ]
     tests = [Step("stub", check_stub), Step("pytest", run_pytest)]
+    if not extra_arguments():
+        tests.append(Step("pytest, SQLAlchemy 2.0", run_pytest_on_older_sqlalchemy))
     commands: dict[str, list[Step]] = {
         "all": [*lint, Step("cargo test", run_cargo_test), *build, *tests],
         "lint": lint,
@@ -219,6 +221,26 @@ def run_pytest() -> None:
     colour = ["--color=yes"] if sys.stdout.isatty() else []
     last = run(VENV / "bin" / "pytest", *colour, *extra_arguments())
     CLOSING_LINES.append(last)
+
+
+def run_pytest_on_older_sqlalchemy() -> None:
+    """The integrations on SQLAlchemy's other supported line, which the lock names for Python 3.10."""
+    require_installed()
+    text = REQUIREMENTS.read_text(encoding="utf-8")
+    pinned = re.search(r"^(sqlalchemy==2\.0\.\d+)[^\n]*?(\\\n(?:    --hash=\S+ ?\\?\n)+)", text, re.MULTILINE)
+    if pinned is None:
+        raise StepError(f"{REQUIREMENTS.name} pins no SQLAlchemy 2.0")
+    folder = VENV / "sqlalchemy-2.0"
+    wanted = pinned[1] + " " + pinned[2]
+    if read(folder / "requirement") != wanted:
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir()
+        (folder / "pin.txt").write_text(wanted, encoding="utf-8")
+        install = ("install", "--quiet", "--no-deps", "--require-hashes", "--target", folder, "-r", folder / "pin.txt")
+        run(PYTHON, "-m", "pip", *install)
+        write(folder / "requirement", wanted)
+    paths = f"pythonpath={folder} tests tools"
+    CLOSING_LINES.append(run(VENV / "bin" / "pytest", "-q", "-o", paths, "--sqlalchemy=2.0", "tests/drivers"))
 
 
 def run_benchmarks() -> None:
