@@ -36,7 +36,7 @@ impl Source for AssumeRole {
         let usable = self.base.usable(caller, now);
         let ticket = match &usable {
             Some(_) => None,
-            None => match self.base.start(caller, now) {
+            None => match self.base.wait(caller, now) {
                 Ok(ticket) => Some(ticket),
                 Err(error) => return Box::pin(std::future::ready(Err(error.into()))),
             },

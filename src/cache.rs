@@ -9,7 +9,9 @@ pub const REREAD_AFTER: Duration = Duration::from_secs(300);
 const EARLY_AT_MOST: Duration = Duration::from_secs(15 * 60);
 const MANDATORY_AT_MOST: Duration = Duration::from_secs(60);
 const FIRST_BACK_OFF: Duration = Duration::from_secs(1);
-pub const LAST_BACK_OFF: Duration = Duration::from_secs(60);
+const LAST_BACK_OFF: Duration = Duration::from_secs(60);
+/// Where there is nothing left to sign with, nobody is held back for longer than this.
+pub const URGENT_BACK_OFF: Duration = Duration::from_secs(10);
 
 /// Since when and until when something is valid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,6 +88,28 @@ pub fn back_off(failures: u32, jitter: f64) -> Duration {
         .saturating_mul(1 << failures.saturating_sub(1).min(16))
         .min(LAST_BACK_OFF);
     doubled.mul_f64(0.5 + jitter / 2.0)
+}
+
+/// A failure that is remembered, so that a service which cannot log in says so at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SetBack {
+    pub failed_at: Time,
+    /// Nobody refreshes early before.
+    pub not_before: Time,
+}
+
+impl SetBack {
+    /// Whether an early refresh has to wait.
+    pub fn holds_back(&self, now: Time) -> bool {
+        (self.failed_at..self.not_before).contains(&now)
+    }
+
+    /// Whether those who need credentials get the remembered error. Not if credentials have ended since it
+    /// was made: so far nobody had been in need of any.
+    pub fn answers(&self, now: Time, ended: Option<Time>) -> bool {
+        let has_ended_since = ended.is_some_and(|end| self.failed_at < end && end <= now);
+        self.holds_back(now) && now < self.failed_at + URGENT_BACK_OFF && !has_ended_since
+    }
 }
 
 #[cfg(test)]
@@ -190,6 +214,43 @@ mod tests {
             let before = lease.fresh_until() - Duration::from_millis(1);
             assert_eq!(lease.decide(before, 0.0), Use, "{lease:?}");
             assert_ne!(lease.decide(lease.fresh_until(), 0.0), Use, "{lease:?}");
+        }
+    }
+
+    #[test]
+    fn set_backs() {
+        let at = Time::from_secs;
+        let set_back = |failed, until| SetBack {
+            failed_at: at(failed),
+            not_before: at(until),
+        };
+        // (name, set-back, now, end of the credentials, early refresh waits, callers get the error)
+        for (name, set_back, now, ended, waits, answers) in [
+            ("just now", set_back(100, 104), 101, None, true, true),
+            ("over", set_back(100, 104), 104, None, false, false),
+            ("a long one", set_back(100, 160), 109, None, true, true),
+            ("a long one, in need", set_back(100, 160), 110, None, true, false),
+            ("ended since", set_back(100, 160), 105, Some(at(103)), true, false),
+            ("ended before", set_back(100, 160), 105, Some(at(99)), true, true),
+            (
+                "not ended yet",
+                set_back(100, 160),
+                105,
+                Some(at(200)),
+                true,
+                true,
+            ),
+            (
+                "the clock was set back",
+                set_back(100, 160),
+                50,
+                None,
+                false,
+                false,
+            ),
+        ] {
+            assert_eq!(set_back.holds_back(at(now)), waits, "{name}");
+            assert_eq!(set_back.answers(at(now), ended), answers, "{name}");
         }
     }
 

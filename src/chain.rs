@@ -14,6 +14,7 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use aws_config::ecs::EcsCredentialsProvider;
 use aws_config::environment::credentials::EnvironmentVariableCredentialsProvider;
 use aws_config::imds::credentials::ImdsCredentialsProvider;
+use aws_config::imds::region::ImdsRegionProvider;
 use aws_config::profile::ProfileFileCredentialsProvider;
 use aws_config::provider_config::ProviderConfig;
 use aws_credential_types::provider::ProvideCredentials;
@@ -66,6 +67,7 @@ impl Link {
         profile: Option<&str>,
         region: Option<&str>,
     ) -> Result<Credentials, Unanswered> {
+        let mut region_of_machine = None;
         let provided = match self {
             Link::Environment => {
                 EnvironmentVariableCredentialsProvider::new()
@@ -88,11 +90,20 @@ impl Link {
             Link::InstanceMetadata => {
                 let config = config.clone().with_http_client(http::link_local());
                 let builder = ImdsCredentialsProvider::builder().configure(&config);
-                builder.build().provide_credentials().await
+                let provided = builder.build().provide_credentials().await;
+                if provided.is_ok() && region.is_none() {
+                    // Only here is that service known to be near.
+                    let region = ImdsRegionProvider::builder().configure(&config).build();
+                    region_of_machine = region.region().await.map(|region| region.to_string());
+                }
+                provided
             }
         };
         match provided {
-            Ok(found) => Ok(converted(found, self.name(), region.map(str::to_owned))),
+            Ok(found) => {
+                let region = region.map(str::to_owned).or(region_of_machine);
+                Ok(converted(found, self.name(), region))
+            }
             Err(error @ CredentialsError::CredentialsNotLoaded(_)) => {
                 Err(Unanswered::Absent(outcome(&error)))
             }

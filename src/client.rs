@@ -51,7 +51,7 @@ impl Client {
     /// A place in the queue for credentials.
     pub fn wait(&self, caller: Caller, now: Time) -> Result<Ticket> {
         self.refreshing.counters().waits.fetch_add(1, Ordering::Relaxed);
-        self.refreshing.start(caller, now)
+        self.refreshing.wait(caller, now)
     }
 
     /// A place in the queue for newer credentials than the present ones, which stay until those are here.

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::ops::{Add, Sub};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// A wall-clock instant in milliseconds since the Unix epoch.
 ///
@@ -15,6 +15,12 @@ pub struct Time(i64);
 #[allow(clippy::disallowed_methods)] // the one place
 pub fn now() -> Time {
     Time::from_system(SystemTime::now())
+}
+
+/// Reads the clock that nobody sets.
+#[allow(clippy::disallowed_methods)] // as above
+pub fn steady() -> Instant {
+    Instant::now()
 }
 
 impl Time {
@@ -109,6 +115,32 @@ impl ClockOffset {
     pub fn local_end(self, end: Time) -> Time {
         let cut = if self == Self::NONE { 0 } else { 1000 };
         Time(end.0.saturating_sub(self.0).saturating_sub(cut))
+    }
+}
+
+/// Both clocks, read together.
+///
+/// An offset holds only while the wall clock runs on: when somebody at last sets it right, applying the offset
+/// is what would make it wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Anchor {
+    wall: Time,
+    steady: Instant,
+}
+
+impl Anchor {
+    const TOLERANCE_MILLIS: i64 = 30_000;
+
+    pub const fn new(wall: Time, steady: Instant) -> Self {
+        Self { wall, steady }
+    }
+
+    /// True if the wall clock has been set since. A machine that slept looks the same: on most systems the
+    /// steady clock sleeps, too.
+    pub fn has_slipped(&self, wall: Time, steady: Instant) -> bool {
+        let passed = steady.saturating_duration_since(self.steady).as_millis();
+        let passed = i64::try_from(passed).unwrap_or(i64::MAX);
+        (wall.0 - self.wall.0).abs_diff(passed) > Self::TOLERANCE_MILLIS.unsigned_abs()
     }
 }
 
@@ -213,6 +245,24 @@ mod tests {
         }
         let behind = ClockOffset(600_000);
         assert_eq!(behind.corrected(at(1000)), at(1600));
+    }
+
+    #[test]
+    fn anchors_slip_when_the_clock_is_set() {
+        let begun = steady();
+        let later = |seconds| begun + Duration::from_secs(seconds);
+        let anchor = Anchor::new(Time::from_secs(1000), later(5));
+        for (wall, seconds, slipped) in [
+            (1000, 5, false),
+            (1600, 605, false),
+            (1620, 605, false),
+            (2200, 605, true),
+            (1000, 605, true),
+            (400, 6, true),
+        ] {
+            let is = anchor.has_slipped(Time::from_secs(wall), later(seconds));
+            assert_eq!(is, slipped, "{wall}, {seconds}");
+        }
     }
 
     #[test]

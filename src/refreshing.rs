@@ -8,14 +8,18 @@ use std::time::Duration;
 use arc_swap::ArcSwapOption;
 use tokio::sync::watch;
 
-use crate::cache::{self, Decision, Lease};
-use crate::clock::{self, Time};
+use crate::cache::{self, Decision, Lease, SetBack};
+use crate::clock::{self, Anchor, ClockOffset, Time};
 use crate::credentials::{Caller, Credentials, Failure, Fetch, Source};
 use crate::error::{Error, Result};
 use crate::process::PerProcess;
 use crate::random;
 use crate::runtime;
 use crate::token::Signer;
+
+mod ticket;
+
+pub use ticket::{Outcome, Ticket};
 
 /// No source is waited for longer. The AWS sources have shorter limits of their own; this one is for a
 /// callable that hangs.
@@ -25,22 +29,25 @@ const FETCH_TIMEOUT: Duration = Duration::from_secs(60);
 pub struct Entry {
     pub signer: Signer,
     pub lease: Lease,
+    /// Where the clock was off: since when.
+    anchor: Option<Anchor>,
 }
 
 impl Entry {
+    fn is_valid(&self, now: Time) -> bool {
+        self.lease.valid_until.is_none_or(|end| now < end) && !self.has_lost_its_time(now)
+    }
+
+    /// True if nobody can say any more what AWS's time is: the wall clock has been set.
+    fn has_lost_its_time(&self, now: Time) -> bool {
+        self.anchor
+            .is_some_and(|anchor| anchor.has_slipped(now, clock::steady()))
+    }
+
     /// AWS's time, as well as it is known: what signatures must say.
     pub fn true_time(&self, now: Time) -> Time {
         self.signer.credentials().clock_offset.corrected(now)
     }
-}
-
-/// What those who waited get.
-#[derive(Clone)]
-pub enum Outcome {
-    Ready(Arc<Entry>),
-    Failed(Error),
-    /// Nobody finished it: start anew.
-    Abandoned,
 }
 
 /// Told of what happens where no caller waits.
@@ -60,24 +67,6 @@ impl Counters {
     pub fn last_refresh(&self) -> Option<Time> {
         let millis = self.last_refresh.load(Ordering::Relaxed);
         (millis != 0).then(|| Time::from_millis(millis))
-    }
-}
-
-/// A place in the queue for the one fetch that is under way.
-pub struct Ticket(watch::Receiver<Option<Outcome>>);
-
-impl Ticket {
-    pub async fn outcome(mut self) -> Outcome {
-        match self
-            .0
-            .wait_for(Option::is_some)
-            .await
-            .map(|outcome| outcome.clone())
-        {
-            Ok(Some(outcome)) => outcome,
-            // The sender is gone: the fetch panicked.
-            Ok(None) | Err(_) => Outcome::Abandoned,
-        }
     }
 }
 
@@ -105,10 +94,15 @@ struct Flight {
 
 #[derive(Default)]
 struct FlightState {
-    running: Option<(u64, watch::Receiver<Option<Outcome>>)>,
+    running: Option<Running>,
     failures: u32,
-    last_error: Option<Error>,
-    not_before: Option<Time>,
+    set_back: Option<(SetBack, Error)>,
+}
+
+struct Running {
+    generation: u64,
+    begun: Time,
+    outcome: watch::Receiver<Option<Outcome>>,
 }
 
 impl Flight {
@@ -158,6 +152,7 @@ impl Refreshing {
         if let Some(entry) = &entry
             && now < entry.lease.fresh_until()
             && now >= entry.lease.obtained_at
+            && entry.anchor.is_none()
         {
             return Some(Arc::clone(entry));
         }
@@ -166,7 +161,13 @@ impl Refreshing {
 
     fn look_closer(&self, entry: Option<Arc<Entry>>, caller: Caller, now: Time) -> Option<Arc<Entry>> {
         let spread = self.shared.flight().spread;
-        match entry.as_ref().map(|entry| entry.lease.decide(now, spread)) {
+        let decision = entry.as_ref().map(|entry| {
+            if entry.has_lost_its_time(now) {
+                return Decision::Wait;
+            }
+            entry.lease.decide(now, spread)
+        });
+        match decision {
             Some(Decision::Use) => entry,
             Some(Decision::UseAndRefresh) => {
                 if self.shared.is_backing_off(now) {
@@ -188,8 +189,20 @@ impl Refreshing {
                     }
                 }
             }
-            Some(Decision::Wait) | None => self.shared.fetch_at_hand(now).and_then(Result::ok),
+            Some(Decision::Wait) | None => match self.shared.fetch_at_hand(now) {
+                Some(answer) => answer.ok(),
+                // STS has been down for all of the early window: nobody has to know before the end.
+                None if self.shared.is_backing_off(now) => entry.filter(|entry| entry.is_valid(now)),
+                None => None,
+            },
         }
+    }
+
+    /// As `start`, for whoever could still make do with the present credentials for the rest of their life.
+    pub fn wait(&self, caller: Caller, now: Time) -> Result<Ticket> {
+        let fallback = self.present().filter(|entry| entry.is_valid(now));
+        let ticket = self.start(caller, now)?;
+        Ok(Ticket { fallback, ..ticket })
     }
 
     /// Joins the fetch that is under way, or begins one. Right after a failure the same error comes back
@@ -197,25 +210,37 @@ impl Refreshing {
     pub fn start(&self, caller: Caller, now: Time) -> Result<Ticket> {
         let shared = &self.shared;
         let generation = shared.generation.load(Ordering::Acquire);
+        let ended = self.present().and_then(|entry| entry.lease.valid_until);
         let sender = {
             let mut state = shared.flight().lock();
-            if let Some((since, running)) = &state.running
-                && *since == generation
-                && running.has_changed().is_ok()
+            if let Some(running) = &state.running
+                && running.generation == generation
+                && running.outcome.has_changed().is_ok()
             {
-                return Ok(Ticket(running.clone()));
+                return Ok(Ticket {
+                    outcome: running.outcome.clone(),
+                    fallback: None,
+                    begun: running.begun,
+                });
             }
-            if let (Some(error), Some(not_before)) = (&state.last_error, state.not_before)
-                && now < not_before
-                && not_before < now + cache::LAST_BACK_OFF + Duration::from_secs(1)
+            if let Some((set_back, error)) = &state.set_back
+                && set_back.answers(now, ended)
             {
                 return Err(error.clone());
             }
-            let (sender, receiver) = watch::channel(None);
-            state.running = Some((generation, receiver));
+            let (sender, outcome) = watch::channel(None);
+            state.running = Some(Running {
+                generation,
+                begun: now,
+                outcome,
+            });
             sender
         };
-        let ticket = Ticket(sender.subscribe());
+        let ticket = Ticket {
+            outcome: sender.subscribe(),
+            fallback: None,
+            begun: now,
+        };
         // Outside the lock: a source may run Python here.
         let fetch = shared.source.fetch(caller);
         let flight = Arc::clone(shared);
@@ -242,12 +267,16 @@ impl Shared {
     }
 
     fn is_backing_off(&self, now: Time) -> bool {
-        self.flight().lock().not_before.is_some_and(|at| now < at)
+        let state = self.flight().lock();
+        state
+            .set_back
+            .as_ref()
+            .is_some_and(|(set_back, _)| set_back.holds_back(now))
     }
 
     fn forget_failure(&self) {
         let mut state = self.flight().lock();
-        (state.failures, state.last_error, state.not_before) = (0, None, None);
+        (state.failures, state.set_back) = (0, None);
     }
 
     fn fetch_at_hand(&self, now: Time) -> Option<Result<Arc<Entry>>> {
@@ -282,7 +311,7 @@ impl Shared {
             if state
                 .running
                 .as_ref()
-                .is_some_and(|(since, _)| *since == generation)
+                .is_some_and(|running| running.generation == generation)
             {
                 state.running = None;
             }
@@ -316,6 +345,7 @@ impl Shared {
         let entry = Arc::new(Entry {
             signer: Signer::new(credentials),
             lease,
+            anchor: (offset != ClockOffset::NONE).then(|| Anchor::new(now, clock::steady())),
         });
         if self.generation.load(Ordering::Acquire) == generation {
             self.entry.store(Some(Arc::clone(&entry)));
@@ -331,8 +361,11 @@ impl Shared {
         {
             let mut state = self.flight().lock();
             state.failures = state.failures.saturating_add(1);
-            state.last_error = Some(error.clone());
-            state.not_before = Some(now + cache::back_off(state.failures, random::unit()));
+            let set_back = SetBack {
+                failed_at: now,
+                not_before: now + cache::back_off(state.failures, random::unit()),
+            };
+            state.set_back = Some((set_back, error.clone()));
         }
         let present = self.entry.load_full();
         if let Some(entry) = present

@@ -51,7 +51,7 @@ impl Service {
         home: &'static str,
         credentials: Option<&Credentials>,
     ) -> Result<Service> {
-        let sdk = sdk::config_off_aws().await?;
+        let sdk = sdk::config(None).await?;
         let configured_region = sdk.region().map(ToString::to_string);
         let region = match (wanted, &configured_region) {
             (Some(region), _) => region.to_ascii_lowercase(),

@@ -282,8 +282,10 @@ def test_a_failed_early_refresh_is_logged_and_the_present_credentials_stay(caplo
     assert [record.levelname for record in caplog.records] == ["WARNING"] * len(caplog.records)
     assert "valid until" in caplog.text
     assert "secret" not in caplog.text
-    # Past the end it is an error, at once and typed.
-    eventually(lambda: not client.ready())
+    # Past the end, and not before, it is an error, at once and typed.
+    end = client.stats().expires_at
+    assert end is not None
+    eventually(lambda: datetime.now(timezone.utc) > end)
     with pytest.raises(pgiam.CredentialsError) as raised:
         mint(client)
     assert isinstance(raised.value.__cause__, RuntimeError)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -71,9 +72,7 @@ def test_a_wrong_external_id(keys: pgiam.Credentials, target: str) -> None:
         assert keys.secret_key not in str(caught.value)
 
 
-def test_on_top_of_the_place_where_it_runs(
-    box: AwsBox, on: Callable[..., dict[str, str]], target: str
-) -> None:
+def test_on_top_of_the_place_where_it_runs(box: AwsBox, on: Callable[..., dict[str, str]], target: str) -> None:
     on("ec2")
     role = pgiam.AssumeRole(role_arn=target, external_id="tenant:42", session_name="cross")
     client = pgiam.Client(role)
@@ -88,9 +87,7 @@ def test_on_top_of_the_place_where_it_runs(
     assert box.calls("imds:credentials") == asked
 
 
-def test_on_top_of_another_client(
-    box: AwsBox, on: Callable[..., dict[str, str]], role_arn: str, target: str
-) -> None:
+def test_on_top_of_another_client(box: AwsBox, on: Callable[..., dict[str, str]], role_arn: str, target: str) -> None:
     on("github_actions")
     below = pgiam.Client(
         pgiam.WebIdentity(role_arn=role_arn, identity_token=pgiam.oidc.github_actions(), session_name="job")
@@ -113,9 +110,7 @@ def test_chaining_for_more_than_an_hour_is_refused_before_sts_is_asked(
     assert box.control("stats")["calls"] == {}
 
 
-def test_chaining_that_only_sts_can_see(
-    box: AwsBox, on: Callable[..., dict[str, str]], target: str
-) -> None:
+def test_chaining_that_only_sts_can_see(box: AwsBox, on: Callable[..., dict[str, str]], target: str) -> None:
     on("session")
     role = pgiam.AssumeRole(role_arn=target, external_id="tenant:42", duration=3601)
     with pytest.raises(pgiam.ExchangeError, match="role chaining") as caught:
@@ -127,9 +122,7 @@ def test_credentials_below_that_end_before_their_time_are_fetched_anew(
     box: AwsBox, on: Callable[..., dict[str, str]], target: str
 ) -> None:
     on("github_actions")
-    source = pgiam.WebIdentity(
-        role_arn=box.directory.role_arn(ROLE), identity_token=pgiam.oidc.github_actions()
-    )
+    source = pgiam.WebIdentity(role_arn=box.directory.role_arn(ROLE), identity_token=pgiam.oidc.github_actions())
     client = pgiam.Client(pgiam.AssumeRole(role_arn=target, source=source, external_id="tenant:42"))
     client.credentials()
     box.control("expire_credentials")
@@ -140,9 +133,7 @@ def test_credentials_below_that_end_before_their_time_are_fetched_anew(
     assert box.calls("sts:AssumeRoleWithWebIdentity") == 2
 
 
-async def test_the_callable_below_runs_on_the_callers_loop(
-    box: AwsBox, user: Credential, target: str
-) -> None:
+async def test_the_callable_below_runs_on_the_callers_loop(box: AwsBox, user: Credential, target: str) -> None:
     import asyncio
 
     seen: list[object] = []
@@ -157,7 +148,7 @@ async def test_the_callable_below_runs_on_the_callers_loop(
 
 
 def test_what_cannot_be_right(target: str, keys: pgiam.Credentials) -> None:
-    for options in (
+    wrong: tuple[dict[str, Any], ...] = (
         {"external_id": "x"},
         {"source_identity": "a b"},
         {"tags": {"": "x"}},
@@ -166,6 +157,7 @@ def test_what_cannot_be_right(target: str, keys: pgiam.Credentials) -> None:
         {"source": 7},
         {"duration": 60},
         {"role_arn": "target"},
-    ):
+    )
+    for options in wrong:
         with pytest.raises(pgiam.ConfigurationError):
             pgiam.AssumeRole(**{"role_arn": target, "source": keys, **options})

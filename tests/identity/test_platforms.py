@@ -67,9 +67,7 @@ def test_no_platform_of_the_sandbox_is_left_out(box: AwsBox) -> None:
 
 
 @pytest.mark.parametrize("platform", TAKEN)
-def test_is_recognised_and_served(
-    box: AwsBox, on: Move, opens: Callable[[str], object], platform: str
-) -> None:
+def test_is_recognised_and_served(box: AwsBox, on: Move, opens: Callable[[str], object], platform: str) -> None:
     on(platform)
     client = pgiam.Client()
     before = [(finding.source, finding.state) for finding in client.explain()]
@@ -82,9 +80,7 @@ def test_is_recognised_and_served(
 
 
 @pytest.mark.parametrize("platform", AWS_OWN)
-def test_boto3_reads_the_same_identity(
-    box: AwsBox, on: Move, monkeypatch: pytest.MonkeyPatch, platform: str
-) -> None:
+def test_boto3_reads_the_same_identity(box: AwsBox, on: Move, monkeypatch: pytest.MonkeyPatch, platform: str) -> None:
     on(platform)
     if platform == "eks":
         # Without one each makes up its own.
@@ -125,9 +121,7 @@ async def test_the_audience_that_is_asked_for(box: AwsBox, on: Move, platform: s
         ("eks", "AWS_WEB_IDENTITY_TOKEN_FILE", "AWS_WEB_IDENTITY_TOKEN_FILE"),
     ],
 )
-def test_here_and_broken(
-    on: Move, monkeypatch: pytest.MonkeyPatch, platform: str, missing: str, hint: str
-) -> None:
+def test_here_and_broken(on: Move, monkeypatch: pytest.MonkeyPatch, platform: str, missing: str, hint: str) -> None:
     on(platform)
     monkeypatch.delenv(missing)
     with pytest.raises(pgiam.IdentityTokenError) as caught:
@@ -185,9 +179,7 @@ def test_a_file_is_read_anew_for_each_exchange(box: AwsBox, on: Move) -> None:
     box.control("renew_identity_files")
 
 
-def test_a_token_file_without_its_role_is_said_to_be_broken(
-    on: Move, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_token_file_without_its_role_is_said_to_be_broken(on: Move, monkeypatch: pytest.MonkeyPatch) -> None:
     on("eks")
     monkeypatch.delenv("AWS_ROLE_ARN")
     with pytest.raises(pgiam.ConfigurationError, match="AWS_ROLE_ARN"):

@@ -50,7 +50,8 @@ def test_the_trust_policy_that_the_hint_asks_for_is_the_one_that_helps(box: AwsB
     token = box.token("gcp")
     error = refusal(token, arn)
     provider, subject, audience = "accounts.google.com", SHAPES["gcp"].subject, SHAPES["gcp"].authorized_party
-    assert f"principal Federated {provider} where {provider}:sub is {subject} and {provider}:aud is {audience}" in error.hint
+    condition = f"{provider}:sub is {subject} and {provider}:aud is {audience}"
+    assert f"principal Federated {provider} where {condition}" in error.hint
     box.directory.add_role("strict", trust=[TrustRule(issuer=provider, audience=audience, subject=subject)])
     assert pgiam.exchange_oidc_token(token, role_arn=arn).account_id == box.directory.account
 
@@ -58,14 +59,16 @@ def test_the_trust_policy_that_the_hint_asks_for_is_the_one_that_helps(box: AwsB
 @pytest.mark.parametrize(
     ("minting", "code", "hint"),
     [
-        ({"issuer": "https://oidc.example.com"}, "InvalidIdentityToken", "Create an IAM OIDC identity provider for https://oidc.example.com"),
+        (
+            {"issuer": "https://oidc.example.com"},
+            "InvalidIdentityToken",
+            "Create an IAM OIDC identity provider for https://oidc.example.com",
+        ),
         ({"audience": "https://other.example"}, "InvalidIdentityToken", "Add https://other.example to the audiences"),
         ({"claims": {"sub": None}}, "InvalidIdentityToken", "signed with RS256"),
     ],
 )
-def test_tokens_that_are_not_valid(
-    box: AwsBox, role_arn: str, minting: dict[str, Any], code: str, hint: str
-) -> None:
+def test_tokens_that_are_not_valid(box: AwsBox, role_arn: str, minting: dict[str, Any], code: str, hint: str) -> None:
     error = refusal(box.token("github_actions", **minting), role_arn)
     assert error.code == code
     assert hint in error.hint

@@ -38,32 +38,45 @@ def test_renewals_are_not_noticed(box: AwsBox, client: pgiam.Client, opens: Open
     assert stats.waits <= 1 + stats.refreshes // 4
 
 
-def test_an_outage_shorter_than_the_life_of_the_credentials_is_not_noticed(
-    box: AwsBox, client: pgiam.Client, opens: Opens, caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize("kind", ["access_denied", "unavailable", "reset", "hang"])
+def test_an_outage_until_the_last_moment_is_not_noticed(
+    box: AwsBox, client: pgiam.Client, opens: Opens, caplog: pytest.LogCaptureFixture, kind: str
 ) -> None:
-    box.control("session_lifetime", seconds=12)
+    box.control("session_lifetime", seconds=10)
     opens(mint(client))
     begun = time.monotonic()
-    time.sleep(9.7)  # into the early window
-    box.control("fault", target="sts", kind="access_denied")
-    while time.monotonic() < begun + 10.6:
+    while time.monotonic() < begun + 7.9:
         opens(mint(client))
-        time.sleep(0.05)
+        time.sleep(0.1)
+    box.control("fault", target="sts", kind=kind)
+    # All of the early window, and nearly all of the time in which callers would like to wait.
+    while time.monotonic() < begun + 9.7:
+        opens(mint(client))
+        time.sleep(0.02)
     box.control("clear_faults")
-    assert client.stats().refresh_failures >= 1
-    warnings = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
-    assert any("early refresh of credentials failed" in warning for warning in warnings)
+    box.control("session_lifetime", seconds=None)
 
     def renewed() -> bool:
+        # Not once is there nothing to sign with: when the old ones end, STS is asked whatever went before.
         opens(mint(client))
         return client.stats().refreshes >= 2
 
     assert eventually(renewed)
+    if kind == "access_denied":
+        warnings = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
+        assert any("early refresh of credentials failed" in warning for warning in warnings)
 
 
-def test_a_longer_outage_is_said_at_once_and_ends_by_itself(
-    box: AwsBox, client: pgiam.Client, opens: Opens
-) -> None:
+def test_a_refresh_that_was_asked_for_says_that_it_failed(box: AwsBox, client: pgiam.Client, opens: Opens) -> None:
+    opens(mint(client))
+    box.control("fault", target="sts", kind="access_denied")
+    with pytest.raises(pgiam.ExchangeError):
+        client.refresh()
+    # What was there before is as good as it was.
+    opens(mint(client))
+
+
+def test_a_longer_outage_is_said_at_once_and_ends_by_itself(box: AwsBox, client: pgiam.Client, opens: Opens) -> None:
     box.control("session_lifetime", seconds=0.3)
     opens(mint(client))
     box.control("fault", target="sts", kind="unavailable")
@@ -111,9 +124,7 @@ def test_a_clock_that_is_wrong(box: AwsBox, client: pgiam.Client, opens: Opens, 
 
 
 @pytest.mark.parametrize("off", [-600.0, 600.0])
-def test_credentials_end_by_the_clock_of_aws(
-    box: AwsBox, client: pgiam.Client, opens: Opens, off: float
-) -> None:
+def test_credentials_end_by_the_clock_of_aws(box: AwsBox, client: pgiam.Client, opens: Opens, off: float) -> None:
     box.clock.offset = off
     # A minute, but for the clock's resolution: `Date` says no more than whole seconds.
     box.control("session_lifetime", seconds=2)
@@ -149,9 +160,7 @@ def test_rotated_keys_of_the_issuer(box: AwsBox, client: pgiam.Client, opens: Op
     opens(mint(client))
 
 
-def test_invalidate_after_credentials_were_revoked(
-    box: AwsBox, client: pgiam.Client, opens: Opens
-) -> None:
+def test_invalidate_after_credentials_were_revoked(box: AwsBox, client: pgiam.Client, opens: Opens) -> None:
     opens(mint(client))
     box.control("revoke_credentials")
     client.invalidate()

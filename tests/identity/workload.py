@@ -19,7 +19,7 @@ def mint(client: pgiam.Client) -> str:
     return client.generate_auth_token(host=HOST, user="app")
 
 
-def run_python(code: str, environment: Mapping[str, str] = {}) -> str:  # noqa: B006 - never changed
+def run_python(code: str, environment: Mapping[str, str] = {}) -> str:
     """A program of its own, with this process's environment and more; returns what it printed."""
     done = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(code)],
