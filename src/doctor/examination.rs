@@ -357,7 +357,15 @@ impl Examination {
         let changes = match demand {
             // Whatever is signed, this user is asked for a stored password.
             Some(Demand::Scram | Demand::Md5) => Vec::new(),
-            _ => login::changes(said, endpoint, chain, identified.offset, is_corrected, &regions),
+            _ => login::changes(
+                said,
+                endpoint,
+                chain,
+                &arrived.names,
+                identified.offset,
+                is_corrected,
+                &regions,
+            ),
         };
         let mut trials = Vec::new();
         for change in changes {
@@ -375,6 +383,7 @@ impl Examination {
             trusted: identified.trusted,
             offset: identified.offset,
             trials,
+            names: arrived.names,
         };
         self.tell(login::refused(&evidence, endpoint, &self.known));
         self.skip(&[Stage::Session], "there is no session");

@@ -9,6 +9,7 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_rustls::client::TlsStream;
 
+use super::certificate;
 use super::conclude::{tls as tls_stage, way};
 use super::diagnosis::Diagnosis;
 use super::observe::names::{self, Names};
@@ -40,6 +41,8 @@ pub struct Arrived {
     pub stream: Stream,
     pub tls_version: Option<&'static str>,
     pub chain: Option<Vec<String>>,
+    /// Those in the server's certificate.
+    pub names: Vec<String>,
     pub again: Again,
 }
 
@@ -116,8 +119,15 @@ async fn walk(
         return;
     }
     let (attempts, connected) = tcp::connect(&addresses, port, deadline).await;
+    let is_reset = attempts
+        .last()
+        .is_some_and(|last| last.outcome == tcp::Outcome::Reset);
     tell(Step::Dialled(attempts));
     let Some((stream, target)) = connected else {
+        // Whether the reset comes before or after the first byte is chance.
+        if is_reset {
+            tell(Step::Encrypted(Box::new(Encrypted::reset(host))));
+        }
         return;
     };
     let pem = std::fs::read(&ca_file).map_err(|error| format!("{}: {error}", crate::error::shown(&ca_file)));
@@ -170,10 +180,22 @@ impl Step {
 }
 
 impl Encrypted {
+    fn reset(host: String) -> Self {
+        Self {
+            seen: Seen::default(),
+            result: Err(Trouble::ResetBefore),
+            direct: None,
+            roots: None,
+            host,
+        }
+    }
+
     fn concluded(self, known: &Situation, now: Time) -> (Diagnosis, Option<Arrived>) {
         let verdict = self.result.as_ref().map(|_| ());
         let store = self.roots.as_ref().map(|roots| &roots.store);
         let diagnosis = tls_stage::tls(&self.seen, verdict, store, self.direct, known, now);
+        let leaf = self.seen.chain.first().and_then(certificate::summary);
+        let names = leaf.map(|leaf| leaf.names).unwrap_or_default();
         let arrived = self
             .result
             .ok()
@@ -182,6 +204,7 @@ impl Encrypted {
                 stream,
                 tls_version: self.seen.version,
                 chain: None,
+                names,
                 again: Again {
                     target,
                     host: self.host,

@@ -42,11 +42,16 @@ pub fn advice(cause: Cause, known: &Situation) -> Advice {
             "This machine, or a router next to it, knows no way to that network.",
             "Check the VPN or the route table; if only IPv6 fails, the machine has no IPv6 connection.",
         ),
-        Cause::ConnectionReset => Advice::new(
+        Cause::ResetBeforeTls => Advice::new(
             format!("{address} breaks connections off"),
             "The connection was accepted and reset before a word was said: a load balancer or proxy without a \
              healthy server behind it, or a firewall that inspects traffic.",
             "Check the health of what stands between here and the database, and that this port is PostgreSQL's.",
+        ),
+        Cause::NotPostgres => Advice::new(
+            format!("what listens on {address} is no PostgreSQL server"),
+            "It answers, but not in PostgreSQL's protocol.",
+            "Check the port: 5432 unless the database was given another one; with a tunnel, where it leads.",
         ),
         Cause::ServerSilent => Advice::new(
             format!("{address} accepts connections and then is silent"),

@@ -84,6 +84,7 @@ pub fn no_endpoint(error: &Error, chain: Option<&[String]>, known: &Situation) -
         (None, true) => return advise(Cause::EndpointNotAws, known),
         _ if error.message == "host is missing" => return advise(Cause::HostMissing, known),
         _ if error.message == "user is missing" => return advise(Cause::UserMissing, known),
+        _ if error.message.contains(" contradicts host ") => advise(Cause::RegionConflict, known),
         _ => advise(Cause::EndpointInvalid, known),
     };
     diagnosis.title.clone_from(&error.message);

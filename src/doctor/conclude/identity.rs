@@ -145,7 +145,6 @@ fn is_denial(code: &str) -> bool {
             | "ExpiredTokenException"
             | "SignatureDoesNotMatch"
             | "InvalidSignatureException"
-            | "AccessDenied"
     )
 }
 

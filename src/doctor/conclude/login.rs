@@ -70,13 +70,19 @@ pub struct Evidence {
     pub offset: Option<ClockOffset>,
     /// What else was signed, and whether it opened the door; None if that could not be tried.
     pub trials: Vec<(Change, Option<bool>)>,
+    /// The server's own names, by the certificate that was verified.
+    pub names: Vec<String>,
 }
+
+/// More names than that are not tried: each is a login.
+const MAX_HOSTS: usize = 3;
 
 /// What is worth trying after a refusal that may have these causes.
 pub fn changes(
     meaning: Option<Cause>,
     endpoint: &Endpoint,
     chain: Option<&[String]>,
+    names: &[String],
     offset: Option<ClockOffset>,
     corrected: bool,
     regions: &[String],
@@ -100,12 +106,6 @@ pub fn changes(
         changes.push(Change::Clock(offset));
     }
     let says_itself = is_endpoint(&endpoint.token_host);
-    if let Some(real) = endpoint_behind(chain)
-        && !real.eq_ignore_ascii_case(&endpoint.token_host)
-        && !says_itself
-    {
-        changes.push(Change::Host(real.to_owned()));
-    }
     if endpoint.kind != Kind::Dsql {
         for port in [endpoint.port, DEFAULT_PORT] {
             if port != endpoint.token_port && !changes.contains(&Change::Port(port)) {
@@ -121,7 +121,28 @@ pub fn changes(
             }
         }
     }
+    if !is_named(&endpoint.token_host, names) {
+        let alias = endpoint_behind(chain).filter(|_| !says_itself);
+        let own = names.iter().map(String::as_str).filter(|name| is_endpoint(name));
+        let mut hosts: Vec<&str> = Vec::new();
+        for host in alias.into_iter().chain(own) {
+            if !host.eq_ignore_ascii_case(&endpoint.token_host) && !hosts.contains(&host) {
+                hosts.push(host);
+            }
+        }
+        changes.extend(
+            hosts
+                .into_iter()
+                .take(MAX_HOSTS)
+                .map(|host| Change::Host(host.to_owned())),
+        );
+    }
     changes
+}
+
+/// True if the certificate names this very endpoint. A wildcard names every one there is.
+fn is_named(host: &str, names: &[String]) -> bool {
+    is_endpoint(host) && names.iter().any(|name| name.eq_ignore_ascii_case(host))
 }
 
 struct Excluded {
@@ -227,6 +248,11 @@ fn excluded(evidence: &Evidence, endpoint: &Endpoint, known: &Situation) -> Vec<
         add("a wrong region", format!("the name says {}", endpoint.region));
         if endpoint.token_host.eq_ignore_ascii_case(&endpoint.host) {
             add("a signed alias", "the endpoint's own name is signed".to_owned());
+        } else if is_named(&endpoint.token_host, &evidence.names) {
+            add(
+                "a wrong signed host",
+                "the server's certificate names it".to_owned(),
+            );
         }
     }
     add("a missing server name (SNI)", "TLS was verified by it".to_owned());

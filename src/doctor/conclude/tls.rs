@@ -19,7 +19,8 @@ pub fn cause(trouble: &Trouble) -> Cause {
     match trouble {
         Trouble::NotOffered => Cause::TlsNotOffered,
         Trouble::Said(_) => Cause::TlsNotOffered,
-        Trouble::ResetBefore => Cause::ConnectionReset,
+        Trouble::ResetBefore => Cause::ResetBeforeTls,
+        Trouble::NotPostgres => Cause::NotPostgres,
         Trouble::Silent => Cause::ServerSilent,
         Trouble::Closed => Cause::TlsClosed,
         Trouble::TimedOut => Cause::TlsTimedOut,
@@ -157,7 +158,8 @@ mod tests {
         use CertificateError as Bad;
         for (trouble, cause_name) in [
             (Trouble::NotOffered, "tls.not_offered"),
-            (Trouble::ResetBefore, "tcp.reset"),
+            (Trouble::ResetBefore, "tls.reset"),
+            (Trouble::NotPostgres, "tls.not_postgresql"),
             (Trouble::Silent, "tls.no_answer"),
             (Trouble::Closed, "tls.closed"),
             (Trouble::TimedOut, "tls.timed_out"),

@@ -79,7 +79,10 @@ pub fn tcp(attempts: &[Attempt], known: &Situation) -> Diagnosis {
     let connected = attempts
         .iter()
         .find(|attempt| attempt.outcome == Outcome::Connected);
+    let is_reset = attempts.last().is_some_and(|last| last.outcome == Outcome::Reset);
     let mut diagnosis = match connected {
+        // Somebody accepted it: what comes next is for the next stage to say.
+        None if is_reset => Diagnosis::new(Stage::Tcp, Status::Ok, "tcp.ok", "connected, and reset at once"),
         Some(attempt) => {
             let title = format!("connected in {}", shown_duration(attempt.took));
             let first_failed = attempts
@@ -134,8 +137,6 @@ fn cause(attempts: &[Attempt]) -> Cause {
     let any = |wanted| attempts.iter().any(|attempt| attempt.outcome == wanted);
     if any(Outcome::Refused) {
         Cause::PortClosed
-    } else if any(Outcome::Reset) {
-        Cause::ConnectionReset
     } else if any(Outcome::TimedOut) {
         Cause::PortFiltered
     } else {

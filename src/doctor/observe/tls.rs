@@ -30,6 +30,7 @@ pub enum Trouble {
     /// It accepted the connection and ended it before the answer.
     ResetBefore,
     Silent,
+    NotPostgres,
     Closed,
     TimedOut,
     Certificate(CertificateError),
@@ -148,7 +149,7 @@ async fn ask_for_tls(stream: &mut TcpStream, deadline: Instant) -> Result<(), Tr
         Ok(Ok(b'S')) => Ok(()),
         Ok(Ok(b'N')) => Err(Trouble::NotOffered),
         Ok(Ok(b'E')) => Err(Trouble::Said(error_text(stream, deadline).await)),
-        Ok(Ok(_)) => Err(Trouble::Other("the answer is none of PostgreSQL's".to_owned())),
+        Ok(Ok(_)) => Err(Trouble::NotPostgres),
         Ok(Err(_)) => Err(Trouble::ResetBefore),
     }
 }

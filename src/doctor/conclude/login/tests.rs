@@ -35,6 +35,7 @@ fn pam() -> Evidence {
         trusted: Trusted::ByAws,
         offset: Some(ClockOffset::NONE),
         trials: Vec::new(),
+        names: Vec::new(),
     }
 }
 
@@ -163,64 +164,76 @@ fn where_the_server_says_why_nothing_is_guessed() {
 #[test]
 fn only_what_could_be_wrong_is_tried() {
     let refused = Some(Cause::TokenRefused);
-    let none: &[String] = &[];
     let real = [NAME.to_owned()];
     let regions = ["us-east-1".to_owned(), "eu-central-1".to_owned()];
     let direct = endpoint(NAME, 5432, None, None);
     let alias = endpoint("db.example.com", 5432, Some("eu-central-1"), None);
     let tunnel = endpoint("localhost", 6000, None, Some(NAME));
     let tunnel_with_port = endpoint("localhost", 6000, None, Some(&format!("{NAME}:5433")));
+    let other = endpoint("localhost", 5432, None, Some(&NAME.replace("db.", "other.")));
     let proxy = endpoint("localhost", 5432, None, Some(PROXY));
     let cluster = endpoint("localhost", 6000, None, Some(CLUSTER));
     let (same, off) = (Some(ClockOffset::NONE), Some(off_by(900)));
-    for (meaning, at, chain, offset, corrected, tried) in [
-        (refused, &direct, none, same, false, vec![]),
+    let none: &[String] = &[];
+    let host = || Change::Host(NAME.to_owned());
+    let us = || Change::Region("us-east-1".to_owned());
+    for (meaning, at, chain, names, offset, corrected, tried) in [
+        (refused, &direct, none, none, same, false, vec![]),
+        (refused, &direct, none, &real[..], same, false, vec![]),
         (
             refused,
             &direct,
+            none,
             none,
             off,
             false,
             vec![Change::Clock(off_by(900))],
         ),
-        (refused, &direct, none, off, true, vec![]),
-        (refused, &direct, &real[..], same, false, vec![]),
+        (refused, &direct, none, none, off, true, vec![]),
+        (refused, &direct, &real[..], none, same, false, vec![]),
         (
             refused,
             &alias,
             &real[..],
+            &real[..],
             same,
             false,
-            vec![
-                Change::Host(NAME.to_owned()),
-                Change::Region("us-east-1".to_owned()),
-            ],
+            vec![us(), host()],
         ),
-        (refused, &tunnel, none, same, false, vec![Change::Port(5432)]),
+        (refused, &alias, none, &real[..], same, false, vec![us(), host()]),
+        (
+            refused,
+            &tunnel,
+            none,
+            &real[..],
+            same,
+            false,
+            vec![Change::Port(5432)],
+        ),
         (
             refused,
             &tunnel_with_port,
+            none,
             none,
             same,
             false,
             vec![Change::Port(6000), Change::Port(5432)],
         ),
-        (refused, &proxy, none, same, false, vec![]),
-        (refused, &cluster, none, same, false, vec![]),
+        (refused, &other, none, &real[..], same, false, vec![host()]),
+        (refused, &proxy, none, none, same, false, vec![]),
+        (refused, &cluster, none, none, same, false, vec![]),
         (
             Some(Cause::TooManyConnections),
             &alias,
             &real[..],
+            none,
             off,
             false,
             vec![],
         ),
-        (None, &alias, &real[..], off, false, vec![]),
+        (None, &alias, &real[..], none, off, false, vec![]),
     ] {
-        assert_eq!(
-            changes(meaning, at, Some(chain), offset, corrected, &regions),
-            tried,
-            "{at:?}"
-        );
+        let found = changes(meaning, at, Some(chain), names, offset, corrected, &regions);
+        assert_eq!(found, tried, "{at:?}");
     }
 }
