@@ -16,6 +16,9 @@ _DIM: Final = "2"
 _BOLD: Final = "1"
 # mark, stage: " FAIL  credentials  "
 _TITLE_AT: Final = 20
+_WITH_GIST: Final = ("credentials", "endpoint", "dns", "tls", "session")
+# Far to the left, because an ARN is long.
+_SNIPPET_AT: Final = 4
 _WIDEST: Final = 100
 
 
@@ -63,10 +66,9 @@ class Report:
         self._line(f" {mark}  {diagnosis.stage:11}  {shown_first}")
         for line in title[1:]:
             self._line(self._styled(line, style))
-        if is_problem or self._verbose or (diagnosis.status == "ok" and diagnosis.stage != "environment"):
-            for seen in diagnosis.detail:
-                for line in self._wrapped(seen, _TITLE_AT, hanging=2):
-                    self._line(self._styled(line, _DIM))
+        for seen in diagnosis.detail if is_problem or self._verbose else _gist(diagnosis):
+            for line in self._wrapped(seen, _TITLE_AT, hanging=2):
+                self._line(self._styled(line, _DIM))
         if is_problem:
             self._advise(diagnosis)
         self._out.flush()
@@ -90,12 +92,10 @@ class Report:
                 self._line(line)
         for label, text in diagnosis.snippets:
             self._line("")
-            self._line(" " * _TITLE_AT + self._styled(f"{label}:", _DIM))
-            # Not wrapped: it is there to be copied. Further left where that saves it from being cut.
-            longest = max(map(len, text.splitlines()))
-            indent = max(2, min(_TITLE_AT, self._width - longest))
+            self._line(" " * _SNIPPET_AT + self._styled(f"{label}:", _DIM))
+            # Not wrapped: it is there to be copied.
             for line in text.splitlines():
-                self._line(" " * indent + line)
+                self._line(" " * _SNIPPET_AT + line)
         self._line("")
 
     def _wrapped(self, text: str, indent: int, hanging: int = 0) -> list[str]:
@@ -114,3 +114,8 @@ class Report:
 
     def _line(self, text: str) -> None:
         self._out.write(text + "\n")
+
+
+def _gist(diagnosis: Diagnosis) -> tuple[str, ...]:
+    """Where all is well, one line says enough; --verbose has the others."""
+    return diagnosis.detail[:1] if diagnosis.stage in _WITH_GIST else ()

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import argparse
 import json
+import textwrap
 
 from . import options as flags
 
 SCHEMA = "pgiam.whoami/1"
+# What a platform says of itself where it is not.
+_NOT_HERE = "not here"
 
 
 def fill(parser: argparse.ArgumentParser) -> None:
@@ -43,10 +46,17 @@ def run(options: argparse.Namespace) -> int:
         return 0
     print(identity.arn)
     if options.verbose:
-        print(f"\n  account   {identity.account}")
-        print(f"  key       {credentials.access_key} from {credentials.source}")
-        print(f"  expires   {end.strftime('%Y-%m-%d %H:%M:%S UTC') if end else 'not known here'}\n")
-        width = max(len(one.source) for one in attempts)
+        print(f"\n  account      {identity.account}")
+        print(f"  key          {credentials.access_key} from {credentials.source}")
+        print(f"  expires      {end.strftime('%Y-%m-%d %H:%M:%S UTC') if end else 'not known here'}\n")
         for one in attempts:
-            print(f"  {one.source:{width}}  {one.state:11}  {one.reason}")
+            if one.reason != _NOT_HERE:
+                print(_wrapped(one.state, f"{one.source}: {one.reason}"))
+        elsewhere = [one.source for one in attempts if one.reason == _NOT_HERE]
+        if elsewhere:
+            print(_wrapped(_NOT_HERE, ", ".join(elsewhere)))
     return 0
+
+
+def _wrapped(label: str, text: str) -> str:
+    return textwrap.fill(text, 79, initial_indent=f"  {label:12} ", subsequent_indent=" " * 15)

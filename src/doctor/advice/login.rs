@@ -96,10 +96,12 @@ pub fn advice(cause: Cause, known: &Situation) -> Advice {
 }
 
 fn policy(known: &Situation) -> Advice {
-    let title = match (&known.principal, known.is_dsql()) {
-        (Some(_), _) | (None, true) => format!("no IAM policy allows {} as {}", known.action(), known.user()),
-        (None, false) => format!("the IAM policy does not allow {}", known.action()),
-    };
+    let likely = if known.is_dsql() { "" } else { "most likely " };
+    let title = format!(
+        "{likely}no IAM policy allows {} as {}",
+        known.action(),
+        known.user()
+    );
     let why = match known.kind {
         Some(Kind::Dsql) => "The token is right; what it may do is for the IAM policies to say.",
         _ => {

@@ -37,6 +37,8 @@ const HIDDEN: [&str; 5] = [
     "HTTP_PROXY",
     "AWS_CA_BUNDLE",
 ];
+/// What a platform says of itself where it is not.
+const NOT_HERE: &str = "not here";
 const IN_CLEAR: [&str; 3] = ["disable", "allow", "prefer"];
 /// AWS refuses what comes from further ahead; a token that is older than 15 minutes has ended.
 const MAX_AHEAD: i64 = 5 * 60;
@@ -71,13 +73,18 @@ pub fn environment(attempts: &[Finding], around: &dyn Surroundings) -> Diagnosis
             weak
         }
     };
-    for attempt in attempts.iter().filter(|attempt| attempt.reason != "not here") {
+    for attempt in attempts.iter().filter(|attempt| attempt.reason != NOT_HERE) {
         diagnosis = diagnosis.saw(format!(
             "{}: {}, {}",
             attempt.source,
             attempt.state.name(),
             attempt.reason
         ));
+    }
+    let elsewhere = attempts.iter().filter(|attempt| attempt.reason == NOT_HERE);
+    let elsewhere: Vec<&str> = elsewhere.map(|attempt| attempt.source.as_str()).collect();
+    if !elsewhere.is_empty() {
+        diagnosis = diagnosis.saw(format!("{NOT_HERE}: {}", elsewhere.join(", ")));
     }
     let mut variables = Vec::new();
     for name in SHOWN {
@@ -241,8 +248,9 @@ pub fn no_credentials(error: &Error, known: &Situation) -> Diagnosis {
         }
         _ => Cause::CredentialsSourceFailed,
     };
-    let mut diagnosis = advise(cause, known).saw(error.message.clone());
-    if !error.hint.is_empty() {
+    let mut diagnosis = advise(cause, known);
+    if cause != Cause::CredentialsMissing {
+        diagnosis = diagnosis.saw(error.message.clone());
         diagnosis.fix.clone_from(&error.hint);
     }
     let attempts = error.attempts.iter().map(|attempt| {

@@ -146,14 +146,14 @@ fn is_named(host: &str, names: &[String]) -> bool {
 }
 
 struct Excluded {
-    cause: &'static str,
+    cause: String,
     because: String,
 }
 
 pub fn refused(evidence: &Evidence, endpoint: &Endpoint, known: &Situation) -> Diagnosis {
     let said = meaning(&evidence.refusal, known.kind);
     let opened = evidence.trials.iter().find(|(_, opened)| *opened == Some(true));
-    let excluded = excluded(evidence, endpoint, known);
+    let excluded = excluded(evidence, endpoint);
     let (cause, remaining) = match (opened, said) {
         (Some((change, _)), _) => (change.cause(), Vec::new()),
         (None, Some(Cause::TokenRefused)) => cause_of_refused_token(evidence, endpoint),
@@ -183,14 +183,14 @@ pub fn refused(evidence: &Evidence, endpoint: &Endpoint, known: &Situation) -> D
     // Where the server itself said what was wrong, a list of what was not is noise.
     let shows_excluded = said == Some(Cause::TokenRefused) && opened.is_none();
     for one in excluded.iter().filter(|_| shows_excluded) {
-        diagnosis = diagnosis.saw(format!("excluded: {} ({})", one.cause, one.because));
+        diagnosis = diagnosis.saw(format!("not {}: {}", one.cause, one.because));
     }
     for other in &remaining {
-        diagnosis = diagnosis.saw(format!("possible too: {other}"));
+        diagnosis = diagnosis.saw(format!("perhaps: {other}"));
     }
     let list = excluded.iter().map(|one| {
         Value::Table(vec![
-            ("cause", one.cause.into()),
+            ("cause", one.cause.clone().into()),
             ("because", one.because.clone().into()),
         ])
     });
@@ -229,45 +229,51 @@ fn cause_of_refused_token(evidence: &Evidence, endpoint: &Endpoint) -> (Cause, V
     }
 }
 
-fn excluded(evidence: &Evidence, endpoint: &Endpoint, known: &Situation) -> Vec<Excluded> {
+fn excluded(evidence: &Evidence, endpoint: &Endpoint) -> Vec<Excluded> {
     let mut list = Vec::new();
-    let mut add = |cause, because: String| list.push(Excluded { cause, because });
+    let mut add = |cause: &str, because: &str| {
+        list.push(Excluded {
+            cause: cause.to_owned(),
+            because: because.to_owned(),
+        });
+    };
     if evidence.demand == Some(Demand::ClearText) && endpoint.kind == Kind::Rds {
         add(
-            "wrong user, or no rds_iam",
-            format!("it asks {} for a token, as only IAM users", known.user()),
+            "a wrong user or missing rds_iam",
+            "the server asks for a token, as it does for IAM users only",
         );
     }
     if evidence.trusted == Trusted::ByAws {
-        add("expired or foreign credentials", "STS accepts them".to_owned());
+        add("expired or foreign credentials", "STS accepts them");
     }
     if evidence.offset == Some(ClockOffset::NONE) {
-        add("a wrong clock", "it agrees with AWS's".to_owned());
+        add("a wrong clock", "it agrees with AWS's");
     }
     if is_endpoint(&endpoint.token_host) {
-        add("a wrong region", format!("the name says {}", endpoint.region));
+        add(
+            "a wrong region",
+            &format!("the endpoint's name says {}", endpoint.region),
+        );
         if endpoint.token_host.eq_ignore_ascii_case(&endpoint.host) {
-            add("a signed alias", "the endpoint's own name is signed".to_owned());
+            add("a signed alias", "the endpoint's own name is signed");
         } else if is_named(&endpoint.token_host, &evidence.names) {
-            add(
-                "a wrong signed host",
-                "the server's certificate names it".to_owned(),
-            );
+            add("a wrong signed host", "the server's certificate names it");
         }
     }
-    add("a missing server name (SNI)", "TLS was verified by it".to_owned());
-    add("an expired token", "it was signed just now".to_owned());
+    add("a missing server name (SNI)", "TLS was verified by it");
+    add("an expired token", "it was signed just now");
     for (change, opened) in &evidence.trials {
         if *opened == Some(false) {
-            add(
-                match change {
-                    Change::Host(_) => "another signed host",
-                    Change::Port(_) => "another signed port",
-                    Change::Region(_) => "another region",
-                    Change::Clock(_) => "the clock alone",
-                },
-                format!("{}: refused too", change.described()),
-            );
+            let (cause, what) = match change {
+                Change::Host(host) => ("a wrong signed host", format!("{host} is refused too")),
+                Change::Port(port) => ("a wrong signed port", format!("{port} is refused too")),
+                Change::Region(region) => ("a wrong region", format!("{region} is refused too")),
+                Change::Clock(_) => (
+                    "the clock alone",
+                    "a token with AWS's time is refused too".to_owned(),
+                ),
+            };
+            add(cause, &what);
         }
     }
     list

@@ -79,7 +79,6 @@ pub fn tls(
         },
     };
     if let Some(leaf) = leaf {
-        diagnosis = diagnosis.saw(format!("certificate for {}", leaf.names.join(", ")));
         diagnosis = diagnosis.saw(format!(
             "from {}{}, valid {} to {}",
             authority.unwrap_or("an unnamed authority"),
@@ -87,9 +86,10 @@ pub fn tls(
             day(leaf.not_before),
             day(leaf.not_after),
         ));
+        diagnosis = diagnosis.saw(format!("for {}", leaf.names.join(", ")));
     }
     if let Some(file) = &known.ca_file {
-        diagnosis = diagnosis.saw(format!("trusted by {file}"));
+        diagnosis = diagnosis.saw(format!("trust file: {file}"));
     }
     if let Some(direct) = direct {
         diagnosis = diagnosis.saw(match direct {

@@ -84,7 +84,8 @@ pub fn tcp(attempts: &[Attempt], known: &Situation) -> Diagnosis {
         // Somebody accepted it: what comes next is for the next stage to say.
         None if is_reset => Diagnosis::new(Stage::Tcp, Status::Ok, "tcp.ok", "connected, and reset at once"),
         Some(attempt) => {
-            let title = format!("connected in {}", shown_duration(attempt.took));
+            let took = shown_duration(attempt.took);
+            let title = format!("connected to {} in {took}", attempt.address);
             let first_failed = attempts
                 .iter()
                 .any(|attempt| attempt.outcome == Outcome::TimedOut);
@@ -108,7 +109,10 @@ pub fn tcp(attempts: &[Attempt], known: &Situation) -> Diagnosis {
         }
         None => advise(cause(attempts), known),
     };
-    for attempt in attempts {
+    for attempt in attempts
+        .iter()
+        .filter(|_| attempts.len() > 1 || connected.is_none())
+    {
         let took = shown_duration(attempt.took);
         diagnosis = diagnosis.saw(match attempt.outcome {
             Outcome::Connected => format!("{}: connected in {took}", attempt.address),
