@@ -6,6 +6,7 @@ mod convert;
 mod event_loop;
 mod exit;
 mod findings;
+mod fork;
 mod oidc;
 mod roles;
 mod source;
@@ -30,6 +31,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<types::Stats>()?;
     module.add_function(wrap_pyfunction!(types::sign_at, module)?)?;
     module.add_function(wrap_pyfunction!(exit::closing, module)?)?;
+    module.add_function(wrap_pyfunction!(fork::before_fork, module)?)?;
     module.add_function(wrap_pyfunction!(oidc::vercel_saw, module)?)?;
     module.add_function(wrap_pyfunction!(roles::exchange_oidc_token, module)?)?;
     module.add_function(wrap_pyfunction!(roles::exchange_oidc_token_async, module)?)?;
