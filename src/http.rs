@@ -11,18 +11,21 @@ use aws_smithy_runtime_api::client::http::{SharedHttpClient, SharedHttpConnector
 use crate::error::{Error, Result, shown};
 use crate::process::PerProcess;
 
-static PUBLIC: PerProcess<Result<SharedHttpClient>> = PerProcess::new();
+static PUBLIC: PerProcess<SharedHttpClient> = PerProcess::new();
 static LINK_LOCAL: PerProcess<SharedHttpClient> = PerProcess::new();
-static PUBLIC_CALLS: PerProcess<Result<SharedHttpConnector>> = PerProcess::new();
+static PUBLIC_CALLS: PerProcess<SharedHttpConnector> = PerProcess::new();
 static LINK_LOCAL_CALLS: PerProcess<SharedHttpConnector> = PerProcess::new();
 
 /// For STS and SSO: takes `HTTPS_PROXY` and its kin, and `AWS_CA_BUNDLE`, from the environment.
 pub fn public() -> Result<SharedHttpClient> {
-    let made = PUBLIC.get_or_init(|| {
-        let context = tls_context(ca_bundle()?)?;
-        Ok(client(context, ProxyConfig::from_env))
-    });
-    made.clone()
+    if let Some(made) = PUBLIC.get() {
+        return Ok(made.clone());
+    }
+    // Not kept if it fails: the file may be there the next time.
+    let context = tls_context(ca_bundle()?)?;
+    Ok(PUBLIC
+        .get_or_init(|| client(context, ProxyConfig::from_env))
+        .clone())
 }
 
 /// For metadata services, which are on this machine or next to it: never through a proxy.
@@ -34,23 +37,32 @@ pub fn link_local() -> SharedHttpClient {
 
 /// As `public`, for one's own requests.
 pub fn public_connector() -> Result<SharedHttpConnector> {
-    let made = PUBLIC_CALLS.get_or_init(|| {
-        let context = tls_context(ca_bundle()?)?;
-        let connector = Connector::builder().proxy_config(ProxyConfig::from_env());
-        let connector = connector.tls_provider(Provider::Rustls(CryptoMode::Ring));
-        Ok(SharedHttpConnector::new(connector.tls_context(context).build()))
-    });
-    made.clone()
+    if let Some(made) = PUBLIC_CALLS.get() {
+        return Ok(made.clone());
+    }
+    let context = tls_context(ca_bundle()?)?;
+    Ok(PUBLIC_CALLS
+        .get_or_init(|| connector(context, ProxyConfig::from_env()))
+        .clone())
 }
 
 /// As `link_local`, for one's own requests. Such services speak plain HTTP.
 pub fn link_local_connector() -> SharedHttpConnector {
-    let made = LINK_LOCAL_CALLS.get_or_init(|| {
-        let connector = Connector::builder().proxy_config(ProxyConfig::disabled());
-        let connector = connector.tls_provider(Provider::Rustls(CryptoMode::Ring));
-        SharedHttpConnector::new(connector.tls_context(TlsContext::default()).build())
-    });
-    made.clone()
+    LINK_LOCAL_CALLS
+        .get_or_init(|| connector(TlsContext::default(), ProxyConfig::disabled()))
+        .clone()
+}
+
+/// The SDK reads the system's certificates once, into a static that whoever comes meanwhile waits for.
+/// From here on they have been read.
+pub fn settle() {
+    link_local_connector();
+}
+
+fn connector(context: TlsContext, proxy: ProxyConfig) -> SharedHttpConnector {
+    let connector = Connector::builder().proxy_config(proxy);
+    let connector = connector.tls_provider(Provider::Rustls(CryptoMode::Ring));
+    SharedHttpConnector::new(connector.tls_context(context).build())
 }
 
 fn client(context: TlsContext, proxy: fn() -> ProxyConfig) -> SharedHttpClient {

@@ -201,8 +201,12 @@ impl Refreshing {
     /// As `start`, for whoever could still make do with the present credentials for the rest of their life.
     pub fn wait(&self, caller: Caller, now: Time) -> Result<Ticket> {
         let fallback = self.present().filter(|entry| entry.is_valid(now));
-        let ticket = self.start(caller, now)?;
-        Ok(Ticket { fallback, ..ticket })
+        match (self.start(caller, now), fallback) {
+            (Ok(ticket), fallback) => Ok(Ticket { fallback, ..ticket }),
+            // It failed between the caller's look at the credentials and now.
+            (Err(_), Some(entry)) => Ok(Ticket::ready(entry, now)),
+            (Err(error), None) => Err(error),
+        }
     }
 
     /// Joins the fetch that is under way, or begins one. Right after a failure the same error comes back

@@ -31,6 +31,14 @@ pub struct Ticket {
 }
 
 impl Ticket {
+    pub(super) fn ready(entry: Arc<Entry>, now: Time) -> Self {
+        Self {
+            outcome: watch::channel(Some(Outcome::Ready(entry))).1,
+            fallback: None,
+            begun: now,
+        }
+    }
+
     pub async fn outcome(self) -> Outcome {
         let Some(fallback) = self.fallback else {
             return arrived(self.outcome).await;

@@ -35,6 +35,7 @@ class Side(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast("asyncio.Transport", transport)
+        self._socket = transport.get_extra_info("socket")  # TLS forgets it as soon as it closes
         self.transport.set_write_buffer_limits(high=_HIGH_WATER)
 
     def data_received(self, data: bytes) -> None:
@@ -123,9 +124,8 @@ class Side(asyncio.Protocol):
 
     def reset(self) -> None:
         """Break the connection off with a TCP reset."""
-        sock = self.transport.get_extra_info("socket")
-        if sock is not None:  # TLS forgets it when the client was first to close
-            reset_on_close(sock)
+        if self._socket.fileno() >= 0:  # or the client was first to close
+            reset_on_close(self._socket)
         self.transport.abort()
 
     async def _fill(self, size: int) -> None:

@@ -1,0 +1,1 @@
+"""Programs for servers that fork: each is loaded by the real server, in a process of its own."""
