@@ -9,6 +9,8 @@ from . import _core
 from .errors import Error
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from ._core import Diagnosis, Endpoint
 
 __all__ = ["explain"]
@@ -45,7 +47,7 @@ def explain(
         host = endpoint
     if isinstance(error, Error):
         return None  # nothing was sent to the server, and it has a hint of its own
-    for one in _chain(error):
+    for one in _candidates(error):
         message, sqlstate, hint = _said(one)
         diagnosis = _core._explain(
             message,
@@ -63,14 +65,19 @@ def explain(
     return None
 
 
-def _chain(error: BaseException) -> list[BaseException]:
-    """Innermost first: a wrapper repeats less than there was."""
-    chain: list[BaseException] = []
-    current: object = error
-    while isinstance(current, BaseException) and current not in chain and len(chain) < _DEEPEST:
-        chain.append(current)
-        current = getattr(current, "orig", None) or current.__cause__ or current.__context__
-    return chain[::-1]
+def _candidates(error: BaseException) -> Iterator[BaseException]:
+    """What the driver raised before what wraps it; what that came from last."""
+    seen: list[BaseException] = []
+    current: BaseException | None = error
+    while current is not None and len(seen) < _DEEPEST:
+        wrapped = [current]
+        while isinstance(orig := getattr(wrapped[-1], "orig", None), BaseException) and len(wrapped) < _DEEPEST:
+            wrapped.append(orig)  # SQLAlchemy's
+        for one in reversed(wrapped):
+            if not any(one is other for other in seen):
+                seen.append(one)
+                yield one
+        current = current.__cause__ or (None if current.__suppress_context__ else current.__context__)
 
 
 def _said(error: BaseException) -> tuple[str, str | None, str | None]:

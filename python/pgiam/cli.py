@@ -17,7 +17,7 @@ _INTERRUPTED = 130
 
 # Command, module, one line of help. The module is imported when its command runs.
 _COMMANDS = (
-    ("token", "token", "print a fresh auth token: what the database takes as the password"),
+    ("token", "token", "print a fresh auth token, the database's password"),
     ("exec", "run", "run a program that logs in with IAM: psql, pg_dump, migrations"),
     ("env", "run", "print shell exports that let any PostgreSQL client log in"),
     ("whoami", "whoami", "say whose AWS credentials are used here, and why these"),
@@ -41,14 +41,15 @@ def build_parser(only: str | None = None) -> argparse.ArgumentParser:
     """The whole parser, or with `only` the one that knows a single command's options."""
     parser = argparse.ArgumentParser(
         prog="pgiam",
+        usage="pgiam [-h] [--version] COMMAND [OPTION ...]",
         formatter_class=_Formatter,
         description="Log in to PostgreSQL on AWS (RDS, Aurora, RDS Proxy, Aurora DSQL) with IAM\n"
         "instead of a stored password.",
-        epilog="example:\n  pgiam exec postgresql://app@db.abc123.eu-central-1.rds.amazonaws.com/shop -- psql\n\n"
+        epilog="example:\n  pgiam exec postgresql://app@db.abc.eu-central-1.rds.amazonaws.com/shop -- psql\n\n"
         "`pgiam COMMAND --help` says more, with an example each.",
     )
     parser.add_argument("--version", action="version", version=f"pgiam {__version__}")
-    commands = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND [...]", title="commands")
     for name, module, line in _COMMANDS:
         command = commands.add_parser(name, help=line, formatter_class=_Formatter)
         if only in (None, name):

@@ -24,9 +24,9 @@ SCHEMA = "pgiam.doctor/1"
 def fill(parser: argparse.ArgumentParser) -> None:
     statuses = "".join(f"  {status}  {stage}\n" for stage, status in _core._doctor_stages())
     parser.description = (
-        "Log in step by step, from the environment to the session, and say of each step what\n"
-        "was found. Where the server only says that it refuses, what can be tested is tested.\n"
-        "Nothing is changed, and nothing secret is printed."
+        "Log in step by step, from the environment to the session, and say of each step\n"
+        "what was found. Where the server only says that it refuses, what can be tested\n"
+        "is tested. Nothing is changed, and nothing secret is printed."
     )
     parser.epilog = (
         "example:\n  pgiam doctor postgresql://app@db.abc123.eu-central-1.rds.amazonaws.com/shop\n\n"

@@ -35,7 +35,7 @@ def add_login(parser: argparse.ArgumentParser, *, database: bool) -> None:
     group.add_argument("--port", metavar="PORT", type=int, help="its port [PGPORT, or 5432]")
     group.add_argument("--user", metavar="USER", help="the database user [PGUSER]")
     if database:
-        group.add_argument("--database", metavar="NAME", help="the database [PGDATABASE, or postgres]")
+        group.add_argument("--database", metavar="NAME", help="the database [PGDATABASE]")
     group.add_argument("--region", metavar="REGION", help="the region, where the host's name has none")
     group.add_argument(
         "--token-host",

@@ -31,9 +31,10 @@ def fill(parser: argparse.ArgumentParser) -> None:
 def _fill_exec(parser: argparse.ArgumentParser) -> None:
     parser.usage = "pgiam exec [options] [URL] -- PROGRAM [ARGUMENT ...]"
     parser.description = (
-        "Run a program that reads libpq's variables, with PGHOST, PGPORT, PGUSER, PGPASSWORD,\n"
-        "PGSSLMODE and PGSSLROOTCERT set for it alone. pgiam becomes that program: signals and\n"
-        "exit status are its own. The auth token opens connections for 15 minutes."
+        "Run a program that reads libpq's variables, with PGHOST, PGPORT, PGUSER,\n"
+        "PGPASSWORD, PGSSLMODE and PGSSLROOTCERT set for it alone. pgiam becomes that\n"
+        "program: signals and exit status are its own. The auth token opens connections\n"
+        "for 15 minutes."
     )
     parser.epilog = (
         "example:\n  pgiam exec --host db.abc123.eu-central-1.rds.amazonaws.com --user app \\\n"
@@ -44,8 +45,8 @@ def _fill_exec(parser: argparse.ArgumentParser) -> None:
 
 def _fill_env(parser: argparse.ArgumentParser) -> None:
     parser.description = (
-        "Print commands that set libpq's variables in a shell, with a fresh auth token as\n"
-        "PGPASSWORD. They hold a secret: evaluate them, do not keep them."
+        "Print commands that set libpq's variables in a shell, with a fresh auth token\n"
+        "as PGPASSWORD. They hold a secret: evaluate them, do not keep them."
     )
     parser.epilog = (
         "examples:\n"

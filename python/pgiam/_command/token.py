@@ -21,8 +21,8 @@ SCHEMA = "pgiam.token/1"
 
 def fill(parser: argparse.ArgumentParser) -> None:
     parser.description = (
-        "Print a fresh auth token. The database takes it as the password, for 15 minutes and\n"
-        "over TLS only. It is a secret: whoever reads it can log in."
+        "Print a fresh auth token. The database takes it as the password, for 15 minutes\n"
+        "and over TLS only. It is a secret: whoever reads it can log in."
     )
     parser.epilog = (
         "example:\n"

@@ -15,8 +15,8 @@ _NOT_HERE = "not here"
 
 def fill(parser: argparse.ArgumentParser) -> None:
     parser.description = (
-        "Ask AWS STS whose credentials are used here, and print the ARN. With -v also every\n"
-        "place that was looked at for credentials, in order, and what came of it."
+        "Ask AWS STS whose credentials are used here, and print the ARN. With -v also\n"
+        "every place that was looked at for credentials, in order, and what came of it."
     )
     parser.epilog = "example:\n  pgiam whoami -v --profile staging"
     parser.add_argument("-v", "--verbose", action="store_true", help="say where the credentials come from, and why")
