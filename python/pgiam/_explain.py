@@ -69,7 +69,9 @@ def _candidates(error: BaseException) -> Iterator[BaseException]:
     """What the driver raised before what wraps it; what that came from last."""
     seen: list[BaseException] = []
     current: BaseException | None = error
-    while current is not None and len(seen) < _DEEPEST:
+    for _ in range(_DEEPEST):
+        if current is None:
+            return
         wrapped = [current]
         while isinstance(orig := getattr(wrapped[-1], "orig", None), BaseException) and len(wrapped) < _DEEPEST:
             wrapped.append(orig)  # SQLAlchemy's

@@ -49,7 +49,7 @@ def build_parser(only: str | None = None) -> argparse.ArgumentParser:
         "`pgiam COMMAND --help` says more, with an example each.",
     )
     parser.add_argument("--version", action="version", version=f"pgiam {__version__}")
-    commands = parser.add_subparsers(dest="command", metavar="COMMAND [...]", title="commands")
+    commands = parser.add_subparsers(dest="command", prog="pgiam", metavar="COMMAND [...]", title="commands")
     for name, module, line in _COMMANDS:
         command = commands.add_parser(name, help=line, formatter_class=_Formatter)
         if only in (None, name):

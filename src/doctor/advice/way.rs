@@ -84,6 +84,18 @@ pub fn advice(cause: Cause, known: &Situation) -> Advice {
         ),
         Cause::CertificateUnknownAuthority => unknown_authority(known),
         Cause::CertificateWrongHost => wrong_host(known),
+        Cause::CertificateUnverified => Advice::new(
+            "the server's certificate could not be verified",
+            "The driver does not say why: an unknown authority, an expired certificate, or another host's.",
+            match &known.missing_ca {
+                Some(hint) => hint.clone(),
+                None => {
+                    "Run `pgiam doctor` with the same host: it looks at the certificate. The trust file that \
+                         comes with pgiam holds the RDS authorities; the system's do not."
+                        .to_owned()
+                }
+            },
+        ),
         Cause::CertificateExpired => Advice::new(
             "the server's certificate has expired",
             "Clients that verify it refuse to connect.",

@@ -279,7 +279,7 @@ fn drivers() {
     for (message, cause) in [
         (
             "SSL error: certificate verify failed",
-            Cause::CertificateUnknownAuthority,
+            Cause::CertificateUnverified,
         ),
         (
             "[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed: certificate has expired (_ssl.c:1006)",
@@ -292,6 +292,10 @@ fn drivers() {
         (
             "server certificate for \"a.example\" does not match host name \"localhost\"",
             Cause::CertificateWrongHost,
+        ),
+        (
+            "certificate verify failed: unable to get local issuer certificate (_ssl.c:1006)",
+            Cause::CertificateUnknownAuthority,
         ),
         (
             "root certificate file \"/root/.postgresql/root.crt\" does not exist",
