@@ -7,7 +7,7 @@ export ARGS PROFILE
 RUN = $(PYTHON) tools/run_checks.py
 
 help:  ## this list
-	@sed -n 's/^\([a-z-]*\):.*## */\1\t/p' $(MAKEFILE_LIST) | expand -t 10
+	@sed -n 's/^\([a-z-]*\):.*## */\1\t/p' $(MAKEFILE_LIST) | expand -t 16
 
 test:  ## build and install the release wheel, run every check (ARGS="-k name" narrows pytest)
 	@$(RUN) all
@@ -30,6 +30,9 @@ fmt:  ## format Rust and Python
 wheel:  ## dist/pgiam-*.whl
 	@$(RUN) wheel
 
+wheel-portable:  ## the same for manylinux2014, linked with zig (ARGS="--target ... --zig musllinux_1_2" for others)
+	@$(RUN) wheel-portable
+
 sdist:  ## dist/pgiam-*.tar.gz
 	@$(RUN) sdist
 
@@ -43,7 +46,7 @@ lock:  ## pin tests/requirements.in in tests/requirements.txt (ARGS=--upgrade fo
 	@$(RUN) lock
 
 clean:  ## remove everything that was built
-	rm -rf .venv dist target .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-release dist target .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-.PHONY: help test quick dev pytest lint fmt wheel sdist demo bench lock clean
+.PHONY: help test quick dev pytest lint fmt wheel wheel-portable sdist demo bench lock clean

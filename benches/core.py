@@ -30,7 +30,6 @@ KEYS = {
     "AWS_DEFAULT_REGION": "us-east-1",
     "AWS_EC2_METADATA_DISABLED": "true",
 }
-OURS = {"host": HOST, "user": "app", "port": 5432}
 PEAK = "print(next(int(l.split()[1]) / 1024 for l in open('/proc/self/status') if l.startswith('VmHWM')))"
 FIRST_TOKEN_OURS = f"import pgiam; pgiam.generate_auth_token(host={HOST!r}, user='app')"
 FIRST_TOKEN_THEIRS = f"import boto3; boto3.client('rds').generate_db_auth_token({HOST!r}, 5432, 'app')"
@@ -70,8 +69,7 @@ def minting(pairs: int) -> list[Row]:
 def hook(pairs: int) -> list[Row]:
     """What each adds to one connection, apart from connecting."""
     from dsql_core.token_manager import TokenManager
-    from sqlalchemy.dialects.postgresql.asyncpg import dialect as asyncpg_dialect
-    from sqlalchemy.dialects.postgresql.psycopg import dialect as psycopg_dialect
+    from sqlalchemy.dialects import registry
 
     import pgiam
 
@@ -98,7 +96,7 @@ def hook(pairs: int) -> list[Row]:
             unit="ns",
             at_least=10_000,
         )
-        for name, dialect in (("psycopg", psycopg_dialect()), ("asyncpg", asyncpg_dialect()))
+        for name, dialect in ((name, registry.load(f"postgresql.{name}")()) for name in ("psycopg", "asyncpg"))
     ]
 
 
@@ -197,7 +195,10 @@ def cold_callers() -> dict[str, object]:
     async def main() -> float:
         gap, last = 0.0, time.perf_counter()
         callers = [asyncio.ensure_future(client.generate_auth_token_async(host=HOST, user="app")) for _ in range(1000)]
-        callers += [asyncio.ensure_future(asyncio.to_thread(client.generate_auth_token, **OURS)) for _ in range(32)]
+        callers += [
+            asyncio.ensure_future(asyncio.to_thread(client.generate_auth_token, host=HOST, user="app"))
+            for _ in range(32)
+        ]
         last = time.perf_counter()
         while not all(caller.done() for caller in callers):
             await asyncio.sleep(0.001)

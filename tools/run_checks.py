@@ -26,7 +26,12 @@ PYTHON = VENV / "bin" / "python"
 REQUIREMENTS = ROOT / "tests" / "requirements.txt"
 PROFILE = os.environ.get("PROFILE") or "release"
 WHEELS = ROOT / "target" / "wheels" / PROFILE
-WHEEL_SOURCES = ("src", "python", "Cargo.toml", "Cargo.lock", "pyproject.toml", "README.md", "LICENSE", "NOTICE")
+RELEASE_VENV = ROOT / ".venv-release"
+RELEASE_REQUIREMENTS = ROOT / "tools" / "release-requirements.txt"
+WHEEL_SOURCES = (
+    *("src", "python", "Cargo.toml", "Cargo.lock", "pyproject.toml", "README.md", "LICENSE", "NOTICE"),
+    *("tools/build_wheel.py", "tools/build_sbom.py"),
+)
 LINTED = [name for name in ("python", "tests", "tools", "benches", "demo", "examples") if (ROOT / name).is_dir()]
 
 
@@ -49,13 +54,14 @@ class Outcome:
 
 def main(command: str) -> int:
     environment = Step("virtual environment", make_venv)
-    build = [Step("wheel", build_wheel), Step("install", install_wheel)]
+    build = [Step("wheel", build_wheel), Step("distribution", check_wheel), Step("install", install_wheel)]
     lint = [
         Step("cargo fmt", lambda: run("cargo", "fmt", "--check")),
         Step("ruff", lambda: run(PYTHON, "-m", "ruff", "check", *LINTED)),
         Step("ruff format", lambda: run(PYTHON, "-m", "ruff", "format", "--check", *LINTED)),
         Step("mypy --strict", lambda: run(PYTHON, "-m", "mypy")),
         Step("policy", check_policy),
+        Step("workflows", check_workflows),
         Step("cargo clippy", check_clippy),
     ]
     tests = [Step("stub", check_stub), Step("pytest", run_pytest)]
@@ -66,8 +72,9 @@ def main(command: str) -> int:
         "lint": lint,
         "install": build,
         "pytest": [*build, *tests[1:]],
-        "wheel": [*build[:1], Step("dist", copy_wheel_to_dist)],
-        "sdist": [Step("sdist", lambda: run(PYTHON, "-m", "maturin", "sdist", "--out", "dist"))],
+        "wheel": [*build[:2], Step("dist", copy_wheel_to_dist)],
+        "wheel-portable": [Step("portable wheel", build_portable_wheel)],
+        "sdist": [Step("sdist", build_sdist)],
         "demo": [*build, Step("demo", lambda: run(PYTHON, "-m", "demo", *extra_arguments()))],
         "bench": [*build, Step("benchmarks", run_benchmarks)],
         "format": [Step("format", format_sources)],
@@ -119,29 +126,29 @@ def summarise(outcomes: list[Outcome]) -> int:
 # --- the environment ------------------------------------------------------------------------------------------
 
 
-def make_venv() -> None:
+def make_venv(folder: Path = VENV, requirements: Path = REQUIREMENTS) -> None:
     if sys.version_info < (3, 10):  # noqa: UP036 - this file may be started by any python3
         raise StepError(f"Python >= 3.10 is needed, this is {sys.version.split()[0]} (make PYTHON=python3.12 ...)")
-    stamp = VENV / "stamps" / "requirements"
-    wanted = digest([REQUIREMENTS], sys.version)
-    if PYTHON.exists() and read(stamp) == wanted:
+    python = folder / "bin" / "python"
+    stamp = folder / "stamps" / "requirements"
+    wanted = digest([requirements], sys.version)
+    if python.exists() and read(stamp) == wanted:
         return
     # Without pip inside: Debian splits ensurepip off. The pip that runs us installs into it from outside.
-    venv.EnvBuilder(clear=True, symlinks=True, with_pip=False).create(VENV)
-    pip = [sys.executable, "-m", "pip", "--python", str(PYTHON), "install", "--quiet", "--no-warn-script-location"]
+    venv.EnvBuilder(clear=True, symlinks=True, with_pip=False).create(folder)
+    pip = [sys.executable, "-m", "pip", "--python", str(python), "install", "--quiet", "--no-warn-script-location"]
     run(*pip, "pip")
-    run(PYTHON, "-m", "pip", "install", "--quiet", "--require-hashes", "-r", REQUIREMENTS)
+    run(python, "-m", "pip", "install", "--quiet", "--require-hashes", "-r", requirements)
     write(stamp, wanted)
 
 
 def lock_requirements() -> None:
     run(PYTHON, "-m", "pip", "install", "--quiet", "uv")
-    source = REQUIREMENTS.with_suffix(".in").relative_to(ROOT)
     options = ["--universal", "--python-version", "3.10", "--generate-hashes", "--no-emit-index-url", "--quiet"]
-    options += ["--custom-compile-command", "make lock"]
-    run(
-        PYTHON, "-m", "uv", "pip", "compile", *options, *extra_arguments(), "-o", REQUIREMENTS.relative_to(ROOT), source
-    )
+    options += ["--custom-compile-command", "make lock", *extra_arguments()]
+    for pinned in (REQUIREMENTS, RELEASE_REQUIREMENTS):
+        source = pinned.with_suffix(".in").relative_to(ROOT)
+        run(PYTHON, "-m", "uv", "pip", "compile", *options, "-o", pinned.relative_to(ROOT), source)
 
 
 # --- the wheel ------------------------------------------------------------------------------------------------
@@ -155,8 +162,29 @@ def build_wheel() -> None:
         print(f"up to date: {the_wheel().relative_to(ROOT)}")
         return
     shutil.rmtree(WHEELS, ignore_errors=True)
-    run(PYTHON, "-m", "maturin", "build", "--profile", PROFILE, "--locked", "--out", WHEELS, "--interpreter", PYTHON)
+    run(PYTHON, "tools/build_wheel.py", "--profile", PROFILE, "--out", WHEELS)
     write(stamp, wanted)
+
+
+def build_portable_wheel() -> None:
+    """For every Linux with this C library or a newer one. ARGS="--target ... --zig musllinux_1_2" for others."""
+    make_venv(RELEASE_VENV, RELEASE_REQUIREMENTS)
+    folder = ROOT / "target" / "wheels" / "portable"
+    shutil.rmtree(folder, ignore_errors=True)
+    python = RELEASE_VENV / "bin" / "python"
+    run(python, "tools/build_wheel.py", "--out", folder, *(extra_arguments() or ["--zig", "manylinux2014"]))
+    run(PYTHON, "tools/check_distribution.py", *folder.glob("*.whl"))
+    for wheel in folder.glob("*.whl"):
+        copy_to_dist(wheel)
+
+
+def build_sdist() -> None:
+    folder = ROOT / "target" / "sdist"
+    shutil.rmtree(folder, ignore_errors=True)
+    run(PYTHON, "-m", "maturin", "sdist", "--out", folder)
+    run(PYTHON, "tools/check_distribution.py", *folder.glob("*.tar.gz"))
+    for archive in folder.glob("*.tar.gz"):
+        copy_to_dist(archive)
 
 
 def install_wheel() -> None:
@@ -170,11 +198,14 @@ def install_wheel() -> None:
 
 
 def copy_wheel_to_dist() -> None:
-    wheel = the_wheel()
+    copy_to_dist(the_wheel())
+
+
+def copy_to_dist(file: Path) -> None:
     dist = ROOT / "dist"
     dist.mkdir(exist_ok=True)
-    copied = Path(shutil.copy2(wheel, dist))
-    print(f"{copied.relative_to(ROOT)}  {copied.stat().st_size / 1e6:.2f} MB")
+    copied = Path(shutil.copy2(file, dist))
+    print(f"{copied.relative_to(ROOT)}  {copied.stat().st_size / 1e6:.2f} MB  sha256:{digest_of(copied)}")
 
 
 def the_wheel() -> Path:
@@ -209,6 +240,14 @@ def check_policy() -> None:
     run(PYTHON, "tools/check_policy.py")
     if shutil.which("cargo-deny"):
         run("cargo", "deny", "check")
+
+
+def check_workflows() -> None:
+    run(VENV / "bin" / "zizmor", "--offline", "--no-progress", "--quiet", "--persona=auditor", ".github/workflows")
+
+
+def check_wheel() -> None:
+    run(PYTHON, "tools/check_distribution.py", the_wheel())
 
 
 def check_stub() -> None:
@@ -306,6 +345,10 @@ def digest(files: Iterable[Path], *more: str) -> str:
     for text in more:
         sha.update(text.encode())
     return sha.hexdigest()
+
+
+def digest_of(file: Path) -> str:
+    return hashlib.sha256(file.read_bytes()).hexdigest()
 
 
 def read(path: Path) -> str | None:

@@ -17,7 +17,12 @@ import pgiam
 _RENEW_SECONDS: Final = 50 * 60
 _ATTEMPTS: Final = 5
 # A connection that ended while it was idle, or that the server's farewell reached just before our statement.
-LOST: Final = (asyncpg.ConnectionDoesNotExistError, asyncpg.InterfaceError, asyncpg.InternalClientError)
+LOST: Final = (
+    asyncpg.AdminShutdownError,
+    asyncpg.ConnectionDoesNotExistError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+)
 
 log = logging.getLogger("uvicorn.error")
 

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from datetime import datetime
 from uuid import UUID
 
+import asyncpg
 from fastapi import FastAPI, HTTPException, Request
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
@@ -44,6 +45,7 @@ app = FastAPI(title="Notes", lifespan=lifespan)
 
 @app.exception_handler(pgiam.Error)
 @app.exception_handler(DBAPIError)
+@app.exception_handler(asyncpg.PostgresError)  # SQLAlchemy 2.0 does not wrap what asyncpg raises while it connects
 @app.exception_handler(OSError)
 def database_unavailable(request: Request, error: Exception) -> JSONResponse:
     log.error("%s %s: %s", request.method, request.url.path, error)
