@@ -5,9 +5,10 @@
 //! conclude      observations     -> Diagnosis         pure, a stage a file
 //! refusal       a server's words -> Cause             pure
 //! advice        Cause, Situation -> why, what to do   pure
-//! examination   the stages in order
+//! examination   the stages in order; admission is its second half
 //! ```
 
+mod admission;
 pub mod advice;
 mod cause;
 mod certificate;
