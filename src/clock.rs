@@ -100,6 +100,11 @@ impl ClockOffset {
         Self(offset)
     }
 
+    /// Whole seconds; positive where this machine is behind.
+    pub fn seconds(self) -> i64 {
+        self.0 / 1000
+    }
+
     /// AWS's time at this machine's `local`.
     pub fn corrected(self, local: Time) -> Time {
         Time(local.0.saturating_add(self.0))

@@ -15,6 +15,7 @@
 //!   refreshing    holds them, one fetch at a time
 //! token         Endpoint, user, Credentials -> AuthToken     pure
 //! client        ties these together
+//! doctor        the same way, looked at step by step
 //! python        the binding: converts, and nothing else
 //! ```
 //!
@@ -27,6 +28,7 @@ pub mod chain;
 pub mod client;
 pub mod clock;
 pub mod credentials;
+pub mod doctor;
 pub mod endpoint;
 pub mod error;
 mod http;

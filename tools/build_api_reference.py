@@ -57,6 +57,12 @@ SECTIONS = (
     Section("asyncpg", "pgiam.asyncpg", ("asyncpg.py",)),
     Section("psycopg", "pgiam.psycopg", ("psycopg.py",)),
     Section("TLS", "pgiam", ("tls.py",), ("ca_file", "ssl_context")),
+    Section(
+        "The doctor",
+        "pgiam",
+        ("_doctor.py", "_explain.py", "_core.pyi"),
+        ("doctor", "doctor_async", "explain", "Diagnosis"),
+    ),
     Section("Errors", "pgiam", ("errors.py",)),
     Section("The sandbox", "pgiam.sandbox", ("sandbox/box.py", "sandbox/fault_controls.py"), ("Sandbox", "Faults")),
 )

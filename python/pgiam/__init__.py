@@ -6,6 +6,7 @@ from ._core import (
     AssumeRole,
     CallerIdentity,
     Credentials,
+    Diagnosis,
     Endpoint,
     Finding,
     Profile,
@@ -32,6 +33,8 @@ StaticCredentials = Credentials
 TYPE_CHECKING = False  # `typing` itself takes longer to import than all of pgiam
 if TYPE_CHECKING:
     from . import asyncpg, oidc, psycopg, sqlalchemy, tls
+    from ._doctor import doctor, doctor_async
+    from ._explain import explain
     from ._password import Password, password
     from .tls import ca_file, ssl_context
 
@@ -42,6 +45,7 @@ __all__ = [
     "ConfigurationError",
     "Credentials",
     "CredentialsError",
+    "Diagnosis",
     "Endpoint",
     "EndpointError",
     "Error",
@@ -60,8 +64,11 @@ __all__ = [
     "ca_file",
     "default_client",
     "do_connect",
+    "doctor",
+    "doctor_async",
     "exchange_oidc_token",
     "exchange_oidc_token_async",
+    "explain",
     "generate_auth_token",
     "generate_auth_token_async",
     "oidc",
@@ -76,6 +83,9 @@ __all__ = [
 _LAZY = {
     "Password": "_password",
     "ca_file": "tls",
+    "doctor": "_doctor",
+    "doctor_async": "_doctor",
+    "explain": "_explain",
     "password": "_password",
     "ssl_context": "tls",
 }

@@ -139,6 +139,76 @@ class AssumeRole:
 _Source: TypeAlias = Credentials | Profile | WebIdentity | AssumeRole | Callable[[], Any]
 
 @final
+class Diagnosis:
+    """What the doctor found at one stage of a login."""
+
+    @property
+    def stage(
+        self,
+    ) -> Literal[
+        "environment", "credentials", "clock", "endpoint", "dns", "tcp", "tls", "token", "login", "session"
+    ]: ...
+    @property
+    def status(self) -> Literal["ok", "warning", "failure", "skipped"]: ...
+    @property
+    def name(self) -> str:
+        """The cause, such as "tls.expired"."""
+
+    @property
+    def title(self) -> str: ...
+    @property
+    def detail(self) -> tuple[str, ...]: ...
+    @property
+    def why(self) -> str: ...
+    @property
+    def fix(self) -> str: ...
+    @property
+    def snippets(self) -> tuple[tuple[str, str], ...]:
+        """Things to copy: (label, text)."""
+
+    @property
+    def data(self) -> dict[str, Any]: ...
+    @property
+    def exit_status(self) -> int:
+        """What a program exits with if this is its first failure."""
+
+@final
+class _Examination:
+    def __new__(
+        cls,
+        client: Client,
+        *,
+        on_loop: bool,
+        host: str | None,
+        port: int | None,
+        user: str | None,
+        database: str,
+        region: str | None,
+        token_host: str | None,
+        expires_in: int | None,
+        ca_file: str,
+        missing_ca: str | None,
+        timeout: float,
+        name_server: tuple[str, int] | None = None,
+    ) -> _Examination: ...
+    def next(self) -> Diagnosis | None: ...
+    def next_async(self) -> Awaitable[Diagnosis | None]: ...
+
+def _doctor_stages() -> list[tuple[str, int]]: ...
+def _explain(
+    message: str,
+    *,
+    sqlstate: str | None,
+    hint: str | None,
+    host: str | None,
+    port: int | None,
+    user: str | None,
+    database: str | None,
+    region: str | None,
+    token_host: str | None,
+) -> Diagnosis | None: ...
+
+@final
 class CallerIdentity:
     """Who STS says the credentials belong to."""
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 from weakref import WeakKeyDictionary
 
 import sqlalchemy as sa
@@ -24,7 +24,8 @@ import pgiam
 from ._asyncpg_password import PasswordPerHost
 from ._driver_tls import Tls, check_tls, secure_asyncpg, secure_libpq, secure_pg8000
 from ._login import Login, complete, resolve
-from ._refusal import drop_refused, drops_refused, generation
+from ._refusal import drop_refused, generation
+from ._reported import Reported
 from ._signing import Signing
 from .errors import ConfigurationError, WrongTypeError
 
@@ -72,7 +73,7 @@ def attach(
     """Let the engine log in with auth tokens, and return it. Attaching twice with the same options does nothing.
 
     When the server refuses a login, the client drops its credentials, at most once a minute, so that the next
-    connection starts with fresh ones.
+    connection starts with fresh ones. Why a connection failed is logged on the logger `pgiam`, each cause once.
     """
     hook = _Hook(Signing(client, region, token_host, expires_in), tls)
     sync_engine = getattr(engine, "sync_engine", engine)
@@ -142,6 +143,7 @@ class _Hook:
         check_tls(tls)
         self.signing: Signing = signing
         self.tls: Tls | None = tls
+        self.reported = Reported()
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, _Hook) and (self.signing, self.tls) == (other.signing, other.tls)
@@ -151,13 +153,16 @@ class _Hook:
 
     def __call__(self, dialect: Dialect, conn_rec: object, cargs: list[Any], cparams: dict[str, Any]) -> None:
         client = self.signing.signer
-        _attempt.set((client, generation(client)))
+        refused = generation(client)
+        _attempt.set(None)
         login = _provide(self.signing, self.tls, dialect, cargs, cparams)
+        attempt = _Attempt(self, client, refused, login)
+        _attempt.set(attempt)
         if dialect.driver == "psycopg" and getattr(dialect, "use_native_hstore", False):
             self._check_hstore(login)
         if dialect.driver == "asyncpg":
             connect = cparams.get("async_creator_fn") or dialect.loaded_dbapi.asyncpg.connect
-            cparams["async_creator_fn"] = _watch(connect, client)
+            cparams["async_creator_fn"] = _watch(connect, attempt)
 
     def _check_hstore(self, login: Login) -> None:
         if self.signing.endpoint(login).kind == "dsql":
@@ -252,19 +257,34 @@ def _defaults(url: object, signing: Signing, tls: Tls | None, options: dict[str,
 _attached: WeakKeyDictionary[Dialect, _Hook] = WeakKeyDictionary()
 
 # The hook and SQLAlchemy's report of a failed connect run in the same context, but share no object.
-_attempt: ContextVar[tuple[Client, int] | None] = ContextVar("pgiam_attempt", default=None)
+_attempt: ContextVar[_Attempt | None] = ContextVar("pgiam_attempt", default=None)
+
+
+class _Attempt(NamedTuple):
+    """One attempt to connect, and which fetch its credentials came from."""
+
+    hook: _Hook
+    client: Client
+    refused: int
+    login: Login
+
+    def failed(self, error: BaseException) -> None:
+        drop_refused(self.client, self.refused, error)
+        self.hook.reported.failure(error, self.login, self.hook.signing.endpoint(self.login))
 
 
 def _heal(context: ExceptionContext) -> None:
     attempt = _attempt.get()
     if context.connection is None and attempt is not None:
-        client, refused = attempt
-        drop_refused(client, refused, context.original_exception)
+        attempt.failed(context.original_exception)
 
 
-def _watch(connect: Callable[..., Any], client: Client) -> Callable[..., Any]:
+def _watch(connect: Callable[..., Any], attempt: _Attempt) -> Callable[..., Any]:
     async def connect_and_watch(*args: Any, **kwargs: Any) -> Any:
-        with drops_refused(client):
+        try:
             return await connect(*args, **kwargs)
+        except Exception as error:
+            attempt.failed(error)
+            raise
 
     return connect_and_watch

@@ -7,7 +7,8 @@ use pyo3::types::PyString;
 
 use crate::client;
 use crate::clock;
-use crate::credentials::Caller;
+use crate::credentials::{self, Caller};
+use crate::doctor::examination::Held;
 use crate::error::Result;
 use crate::python::blocking::blocked;
 use crate::python::convert::{Target, environment_region, raised};
@@ -170,6 +171,22 @@ impl Client {
 impl Client {
     pub fn refreshing(&self) -> Refreshing {
         self.inner.refreshing().clone()
+    }
+
+    pub fn explanation(&self) -> Vec<credentials::Finding> {
+        self.inner.explain()
+    }
+
+    /// Credentials as they are now: at hand, or on their way.
+    pub fn held(&self, caller: Caller) -> Held {
+        let now = clock::now();
+        match self.inner.usable(caller, now) {
+            Some(entry) => Held::Ready(entry),
+            None => match self.inner.wait(caller, now) {
+                Ok(ticket) => Held::Coming(ticket),
+                Err(error) => Held::Failed(error),
+            },
+        }
     }
 
     fn mint<'py>(

@@ -118,7 +118,8 @@ pub fn environment_region() -> Option<String> {
         .map(Cow::into_owned)
 }
 
-fn set(name: &str) -> Option<Cow<'static, str>> {
+/// A variable's value; an empty one counts as absent.
+pub fn set(name: &str) -> Option<Cow<'static, str>> {
     env::var(name)
         .ok()
         .filter(|value| !value.is_empty())

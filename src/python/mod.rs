@@ -3,6 +3,7 @@
 mod blocking;
 mod client;
 mod convert;
+mod doctor;
 mod event_loop;
 mod exit;
 mod findings;
@@ -19,6 +20,8 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
     module.add_class::<client::Client>()?;
     module.add_class::<client::Entry>()?;
+    module.add_class::<doctor::Diagnosis>()?;
+    module.add_class::<doctor::Examination>()?;
     module.add_class::<findings::CallerIdentity>()?;
     module.add_class::<findings::Finding>()?;
     module.add_class::<oidc::Source>()?;
@@ -30,6 +33,8 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<types::Profile>()?;
     module.add_class::<types::Stats>()?;
     module.add_function(wrap_pyfunction!(types::sign_at, module)?)?;
+    module.add_function(wrap_pyfunction!(doctor::explain_error, module)?)?;
+    module.add_function(wrap_pyfunction!(doctor::stages, module)?)?;
     module.add_function(wrap_pyfunction!(exit::closing, module)?)?;
     fork::watch(module)?;
     module.add_function(wrap_pyfunction!(oidc::vercel_saw, module)?)?;

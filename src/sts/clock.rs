@@ -21,11 +21,16 @@ pub struct DateOfAnswer(Arc<Mutex<Seen>>);
 #[derive(Debug, Default)]
 struct Seen {
     sent: Option<Time>,
-    offset: ClockOffset,
+    offset: Option<ClockOffset>,
 }
 
 impl DateOfAnswer {
     pub fn offset(&self) -> ClockOffset {
+        self.measured().unwrap_or_default()
+    }
+
+    /// None if no answer had a `Date`.
+    pub fn measured(&self) -> Option<ClockOffset> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).offset
     }
 }
@@ -60,7 +65,11 @@ impl Intercept for DateOfAnswer {
         let mut seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         // An answer out of a cache has an old date (RFC 9111, 5.1).
         if let (Some(date), Some(sent), None) = (date, seen.sent, headers.get("age")) {
-            seen.offset = ClockOffset::measured(Time::from_secs(date.secs()), sent, received);
+            seen.offset = Some(ClockOffset::measured(
+                Time::from_secs(date.secs()),
+                sent,
+                received,
+            ));
         }
         Ok(())
     }

@@ -15,7 +15,7 @@ use aws_sdk_sts::types::{PolicyDescriptorType, Tag};
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_types::error::display::DisplayErrorContext;
 
-use crate::clock::Time;
+use crate::clock::{ClockOffset, Time};
 use crate::credentials::Credentials;
 use crate::error::{Error, Result};
 use crate::identity_token::{Claims, IdentityToken};
@@ -235,8 +235,20 @@ pub async fn assume_role(
 }
 
 pub async fn caller_identity(credentials: &Credentials) -> Result<Identity> {
+    caller_identity_and_clock(credentials).await.0
+}
+
+/// As `caller_identity`, and how far this machine's clock is off, if anything answered.
+pub async fn caller_identity_and_clock(credentials: &Credentials) -> (Result<Identity>, Option<ClockOffset>) {
+    let date = DateOfAnswer::default();
+    let identity = asked_identity(credentials, &date).await;
+    (identity, date.measured())
+}
+
+async fn asked_identity(credentials: &Credentials, date: &DateOfAnswer) -> Result<Identity> {
     let service = Service::new(None, DEFAULT_REGION, Some(credentials)).await?;
-    match service.client.get_caller_identity().send().await {
+    let call = service.client.get_caller_identity().customize();
+    match call.interceptor(date.clone()).send().await {
         Ok(answer) => match (answer.arn(), answer.account(), answer.user_id()) {
             (Some(arn), Some(account), Some(user_id)) => Ok(Identity {
                 arn: arn.to_owned(),
