@@ -5,6 +5,7 @@ use pyo3::prelude::*;
 use pyo3::types::IntoPyDict;
 
 use crate::http;
+use crate::runtime;
 
 /// At import: later, a fork could come between the first thread and the registration. Children inherit it.
 pub fn watch(module: &Bound<'_, PyModule>) -> PyResult<()> {
@@ -18,5 +19,8 @@ pub fn watch(module: &Bound<'_, PyModule>) -> PyResult<()> {
 
 #[pyfunction]
 fn before_fork() {
-    http::settle();
+    // Without threads nothing can be half made, and reading certificates takes milliseconds.
+    if runtime::is_started() {
+        http::settle();
+    }
 }
