@@ -28,6 +28,11 @@ pub fn handle() -> Result<&'static Handle> {
     }
 }
 
+/// True if this process has threads of ours.
+pub fn is_started() -> bool {
+    RUNTIME.get().is_some()
+}
+
 pub fn spawn(future: impl Future<Output = ()> + Send + 'static) -> Result<()> {
     handle()?.spawn(future);
     Ok(())

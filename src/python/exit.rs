@@ -11,7 +11,6 @@ use std::time::Duration;
 use pyo3::prelude::*;
 
 use crate::process::PerProcess;
-use crate::python::fork;
 
 /// Calls into Python from our threads are short: they hand over a result, or log a line.
 const LAST_CALLS: Duration = Duration::from_secs(5);
@@ -26,7 +25,6 @@ pub fn watch(py: Python<'_>) -> PyResult<()> {
         py.import("atexit")?.call_method1("register", (closing,))?;
         // Needed by threads later on, and better imported before there are any: see `source::Callable`.
         py.import("pgiam._log")?;
-        fork::watch(py)?;
     }
     Ok(())
 }

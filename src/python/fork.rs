@@ -5,19 +5,22 @@ use pyo3::prelude::*;
 use pyo3::types::IntoPyDict;
 
 use crate::http;
+use crate::runtime;
 
-/// Called once, before there are threads. A child inherits the registration.
-pub fn watch(py: Python<'_>) -> PyResult<()> {
+/// At import: later, a fork could come between the first thread and the registration. Children inherit it.
+pub fn watch(module: &Bound<'_, PyModule>) -> PyResult<()> {
     // Windows has no fork.
-    if let Some(register) = py.import("os")?.getattr_opt("register_at_fork")? {
-        let before = py.import("pgiam._core")?.getattr("_before_fork")?;
-        register.call((), Some(&[("before", before)].into_py_dict(py)?))?;
+    if let Some(register) = module.py().import("os")?.getattr_opt("register_at_fork")? {
+        let before = wrap_pyfunction!(before_fork, module)?;
+        register.call((), Some(&[("before", before)].into_py_dict(module.py())?))?;
     }
     Ok(())
 }
 
 #[pyfunction]
-#[pyo3(name = "_before_fork")]
-pub fn before_fork() {
-    http::settle();
+fn before_fork() {
+    // Without threads nothing can be half made, and reading certificates takes milliseconds.
+    if runtime::is_started() {
+        http::settle();
+    }
 }
