@@ -337,7 +337,7 @@ fn check_host(host: &str, option: &str) -> Result<()> {
         );
     }
     // Colons are for IPv6 addresses, which can be connected to and never signed.
-    let fits = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_' | b':' | b'%');
+    let fits = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_' | b':');
     if !host.bytes().all(fits) {
         return wrong(
             format!("{option} {} has characters that no host name has", shown(host)),

@@ -3,6 +3,8 @@
 //! threads, sockets or locks lives in a `PerProcess`: the child starts with a new one and never touches,
 //! not even to drop it, what it inherited.
 
+#![expect(unsafe_code, reason = "a pointer that is swapped without a lock")]
+
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicPtr, Ordering};
 

@@ -29,7 +29,9 @@ pub struct Shown<'a> {
 }
 
 impl Answered {
-    pub fn into_error(self, shown: Shown<'_>) -> Error {
+    pub fn into_error(mut self, shown: Shown<'_>) -> Error {
+        self.code = shown_text(&self.code);
+        self.request_id = self.request_id.as_deref().map(shown_text);
         let (kind, hint) = self.meaning(shown);
         let mut message = match shown.role_arn {
             Some(role) => format!("STS refused {role}: {} ({})", self.text(), self.code),
@@ -68,7 +70,7 @@ impl Answered {
             .join(" ")
             .chars()
             .take(400)
-            .filter(|c| !c.is_control())
+            .filter(|c| is_plain(*c))
             .collect();
         if text.ends_with('.') {
             text.pop();
@@ -213,6 +215,11 @@ fn account_of(shown: Shown<'_>) -> &str {
         .role_arn
         .and_then(|arn| arn.split(':').nth(4))
         .unwrap_or("of the role")
+}
+
+/// Neither a control character nor one that turns the text around it.
+fn is_plain(c: char) -> bool {
+    matches!(c, '\'' | '"' | '\\') || c.escape_debug().len() == 1
 }
 
 #[cfg(test)]

@@ -255,3 +255,25 @@ fn no_answer_can_bring_a_token_into_a_message() {
         error.message
     );
 }
+
+#[test]
+fn an_answer_cannot_write_into_logs_what_it_likes() {
+    let long = "AccessDenied".repeat(300);
+    for (code, message) in [
+        (
+            "\x1b[31mAccess\nDenied\u{202e}",
+            "a\r\nERROR forged\x1b[2J\u{202e} it's \"quoted\"",
+        ),
+        (long.as_str(), &"no ".repeat(3000)),
+    ] {
+        let error = error(code, message, 403, Some(&claims()));
+        let code = &error.refusal.as_ref().unwrap().code;
+        for text in [&error.message, code] {
+            assert!(text.len() < 1000, "{text}");
+            let hostile = |c: char| c.is_control() || c == '\u{202e}';
+            assert!(!text.contains(hostile), "{text:?}");
+        }
+    }
+    let quoted = error("AccessDenied", "it's \"quoted\"", 403, None);
+    assert!(quoted.message.contains("it's \"quoted\""), "{}", quoted.message);
+}
