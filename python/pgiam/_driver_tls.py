@@ -15,6 +15,7 @@ from collections.abc import MutableMapping
 from functools import lru_cache
 from typing import Any, Final, Literal
 
+from ._core import _variable
 from .errors import ConfigurationError, WrongTypeError
 from .tls import ca_file, verifying_context
 
@@ -35,7 +36,7 @@ def check_tls(tls: object) -> None:
 
 def secure_libpq(params: MutableMapping[str, Any]) -> None:
     """psycopg and psycopg2: `sslmode` and `sslrootcert`."""
-    mode = params.get("sslmode") or os.environ.get("PGSSLMODE") or "verify-full"
+    mode = params.get("sslmode") or _variable("PGSSLMODE") or "verify-full"
     _refuse_clear(mode, said=f"sslmode={mode}")
     # Written down even where it came from the environment: a libpq service file would override that.
     params["sslmode"] = mode
@@ -68,7 +69,7 @@ def secure_pg8000(params: MutableMapping[str, Any]) -> None:
             f"ssl_context must be an SSLContext, not {type(said).__name__}",
             hint="Leave ssl_context out for full verification, or pass pgiam.ssl_context().",
         )
-    mode = "disable" if said is False else os.environ.get("PGSSLMODE") or "verify-full"
+    mode = "disable" if said is False else _variable("PGSSLMODE") or "verify-full"
     _refuse_clear(mode, said="ssl_context=False" if said is False else f"PGSSLMODE={mode}")
     if mode in _VERIFYING:
         params["ssl_context"] = _context(check_hostname=mode == "verify-full", direct=False)
@@ -78,7 +79,7 @@ def secure_pg8000(params: MutableMapping[str, Any]) -> None:
 
 def _asyncpg_mode(said: object) -> str:
     if said is None:
-        return os.environ.get("PGSSLMODE") or "verify-full"
+        return _variable("PGSSLMODE") or "verify-full"
     if isinstance(said, bool):
         return "verify-full" if said else "disable"
     # asyncpg's own SSLMode is an enumeration with these names.
@@ -112,9 +113,9 @@ def _refuse_clear(mode: object, *, said: str) -> None:
 
 
 def _root(said: object = None) -> str:
-    root = said or os.environ.get("PGSSLROOTCERT")
+    root = said or _variable("PGSSLROOTCERT")
     if not root or root == "system":
-        return _checked_ca_file(os.environ.get("PGIAM_CA_FILE"))
+        return _checked_ca_file(_variable("PGIAM_CA_FILE"))
     if not isinstance(root, (str, os.PathLike)):
         raise WrongTypeError(
             f"sslrootcert must be a path, not {type(root).__name__}", hint="Pass the path of a PEM file as a str."
@@ -130,7 +131,7 @@ def _checked_ca_file(_said: str | None) -> str:
 
 def _is_direct(params: MutableMapping[str, Any]) -> bool:
     said = params.get("direct_tls")
-    return bool(said) if said is not None else os.environ.get("PGSSLNEGOTIATION") == "direct"
+    return bool(said) if said is not None else _variable("PGSSLNEGOTIATION") == "direct"
 
 
 def _context(*, check_hostname: bool, direct: bool) -> ssl.SSLContext:
@@ -138,7 +139,7 @@ def _context(*, check_hostname: bool, direct: bool) -> ssl.SSLContext:
     try:
         return _read_context(root, os.stat(root).st_mtime_ns, check_hostname, direct)
     except (OSError, ConfigurationError) as error:
-        if root != os.environ.get("PGSSLROOTCERT"):
+        if root != _variable("PGSSLROOTCERT"):
             raise
         raise ConfigurationError(
             f"PGSSLROOTCERT={root!r:.200} is no readable PEM file",

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, MutableMapping
 from typing import Any, Final, NamedTuple
 
+from ._core import _variable
 from .errors import ConfigurationError, WrongTypeError
 
 _DEFAULT_PORT: Final = 5432
@@ -21,17 +21,17 @@ class Login(NamedTuple):
 
 def resolve(params: Mapping[str, Any], *, services: bool) -> list[Login]:
     """The hosts that the driver will try, in its order; `PGHOST`, `PGPORT` and `PGUSER` fill what is missing."""
-    for key in ("dsn", "conninfo"):
-        if params.get(key):
-            raise ConfigurationError(
-                f"host and user are hidden in {key}=, so there is nothing to sign",
-                hint=f"Give host=, port= and user= (or a URL) instead of {key}=.",
-            )
+    hidden = "dsn" if params.get("dsn") else "conninfo" if params.get("conninfo") else None
+    if hidden:
+        raise ConfigurationError(
+            f"host and user are hidden in {hidden}=, so there is nothing to sign",
+            hint=f"Give host=, port= and user= (or a URL) instead of {hidden}=.",
+        )
     if services:
         _refuse_service(params)
     if params.get("unix_sock"):
         raise _unix_socket(str(params["unix_sock"]))
-    host = params.get("host") or os.environ.get("PGHOST")
+    host = params.get("host") or _variable("PGHOST")
     if not host:
         if params.get("hostaddr"):
             raise ConfigurationError(
@@ -42,7 +42,7 @@ def resolve(params: Mapping[str, Any], *, services: bool) -> list[Login]:
             "no database host was given",
             hint="Put the endpoint into the URL or host=, or set PGHOST.",
         )
-    user = params.get("user") or os.environ.get("PGUSER")
+    user = params.get("user") or _variable("PGUSER")
     if not user:
         raise ConfigurationError(
             "no database user was given",
@@ -54,9 +54,11 @@ def resolve(params: Mapping[str, Any], *, services: bool) -> list[Login]:
         )
     port = params.get("port")
     if port is None or port == "":
-        port = os.environ.get("PGPORT")
+        port = _variable("PGPORT")
     hosts = _hosts(host)
-    ports = [_port(port)] if len(hosts) == 1 and isinstance(port, int) else _ports(port, len(hosts))
+    if len(hosts) == 1 and isinstance(port, int):
+        return [Login(hosts[0], _port(port), user)]
+    ports = _ports(port, len(hosts))
     return [Login(host, port, user) for host, port in zip(hosts, ports, strict=True)]
 
 
@@ -65,14 +67,17 @@ def complete(params: MutableMapping[str, Any], logins: list[Login], hosts: list[
 
     asyncpg takes several hosts and ports as `lists`, libpq as text.
     """
+    params["user"] = logins[0].user
+    if len(logins) == 1:
+        params["host"], params["port"] = hosts[0], logins[0].port
+        return
     ports = [login.port for login in logins]
     if lists:
-        params["host"] = hosts if len(hosts) > 1 else hosts[0]
+        params["host"] = hosts
         params["port"] = ports if len(set(ports)) > 1 else ports[0]
     else:
         params["host"] = ",".join(hosts)
         params["port"] = ",".join(map(str, ports)) if len(set(ports)) > 1 else ports[0]
-    params["user"] = logins[0].user
 
 
 def _hosts(value: object) -> list[str]:
@@ -122,7 +127,7 @@ def _port(value: object) -> int:
 
 def _refuse_service(params: Mapping[str, Any]) -> None:
     # A service file overrides the environment and only the driver reads it, so only explicit values are certain.
-    service = params.get("service") or os.environ.get("PGSERVICE")
+    service = params.get("service") or _variable("PGSERVICE")
     if not service:
         return
     unsaid = [key for key in ("host", "port", "user") if not params.get(key)]

@@ -6,6 +6,7 @@ from . import _core
 
 TYPE_CHECKING = False  # `typing` itself takes longer to import than all of pgiam
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
     from sqlalchemy.engine import Dialect
@@ -72,9 +73,7 @@ class Client(_core.Client):
         cparams: dict[str, Any],
     ) -> None:
         """For `sqlalchemy.event.listen(engine, "do_connect", client.do_connect)`."""
-        from .sqlalchemy import do_connect
-
-        do_connect(self, dialect, conn_rec, cargs, cparams)
+        (_made.get("hook") or _import_hook())(self, dialect, conn_rec, cargs, cparams)
 
     def password(
         self,
@@ -103,13 +102,23 @@ class Client(_core.Client):
         return "<pgiam.Client>"
 
 
-# A dict's setdefault is atomic, and unlike a lock it cannot be held by another thread when the process forks.
-_made: dict[str, Client] = {}
+# What is made on first use. A dict's setdefault is atomic, and unlike a lock it cannot be held by another thread when
+# the process forks.
+_made: dict[str, Any] = {}
 
 
 def default_client() -> Client:
     """The process's own client, made on first use, with the identity of wherever this runs."""
-    return _made.get("default") or _made.setdefault("default", Client())
+    client: Client = _made.get("default") or _made.setdefault("default", Client())
+    return client
+
+
+def _import_hook() -> Callable[..., None]:
+    # Once, and not per connection: an import statement costs as much as a tenth of the hook.
+    from .sqlalchemy import do_connect
+
+    hook: Callable[..., None] = _made.setdefault("hook", do_connect)
+    return hook
 
 
 def generate_auth_token(
@@ -149,6 +158,4 @@ def do_connect(
     cparams: dict[str, Any],
 ) -> None:
     """For `sqlalchemy.event.listen(engine, "do_connect", pgiam.do_connect)`: logs in with the default client."""
-    from .sqlalchemy import do_connect
-
-    do_connect(None, dialect, conn_rec, cargs, cparams)
+    (_made.get("hook") or _import_hook())(None, dialect, conn_rec, cargs, cparams)

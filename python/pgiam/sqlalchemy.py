@@ -44,6 +44,8 @@ _SECURE: Final[dict[str, Callable[[dict[str, Any]], None]]] = {
 }
 _LIBPQ: Final = frozenset({"psycopg", "psycopg2"})
 
+_DEFAULT: Final = Signing()
+
 # RDS Proxy closes clients that were idle for 30 minutes, DSQL every connection after 60. RDS closes none; there the
 # limit is how long a pool may stay on an instance that a fail-over has demoted.
 _RECYCLE_SECONDS: Final = {"rds": 1_800, "rds-proxy": 1_500, "dsql": 3_000}
@@ -58,7 +60,7 @@ def do_connect(
     client: Client | None, dialect: Dialect, conn_rec: object, cargs: list[Any], cparams: dict[str, Any]
 ) -> None:
     """The body of `pgiam.do_connect` and `client.do_connect`."""
-    _provide(Signing(client), None, dialect, cargs, cparams)
+    _provide(_DEFAULT if client is None else Signing(client), None, dialect, cargs, cparams)
 
 
 def attach(
@@ -200,7 +202,7 @@ def _prepare(
     complete(cparams, logins, [signing.dialled(login) for login in logins], lists=dialect.driver == "asyncpg")
     if dialect.driver == "pg8000" and len(logins) > 1:
         raise ConfigurationError("pg8000 connects to one host only", hint="Name a single endpoint.")
-    if dialect.driver in _LIBPQ:
+    if len(logins) > 1 and dialect.driver in _LIBPQ:
         signing.only(logins, driver=dialect.driver)
     if tls != "off":
         _SECURE[dialect.driver](cparams)

@@ -9,7 +9,7 @@ use crate::python::convert::raised;
 use crate::python::exit;
 use crate::runtime;
 
-/// How often a blocked thread looks for Ctrl-C: soon at first, then seldom.
+/// How often the main thread looks for Ctrl-C: soon at first, then seldom.
 const FIRST_LOOK: Duration = Duration::from_millis(50);
 const SELDOM_LOOK: Duration = Duration::from_millis(400);
 
@@ -17,17 +17,33 @@ pub fn blocked<T: Send>(py: Python<'_>, future: impl Future<Output = T> + Send) 
     exit::watch(py)?;
     let handle = runtime::handle().map_err(raised)?;
     let mut future = Box::pin(future);
-    let mut patience = FIRST_LOOK;
+    let mut wait = async |patience: Option<Duration>| match patience {
+        Some(patience) => tokio::time::timeout(patience, &mut future).await.ok(),
+        None => Some((&mut future).await),
+    };
+    let mut patience = Some(FIRST_LOOK);
     loop {
         let done = py.detach(|| {
-            let done = handle.block_on(async { tokio::time::timeout(patience, &mut future).await });
+            let done = handle.block_on(wait(patience));
             exit::stay_away_if_closing();
             done
         });
-        match done {
-            Ok(answer) => return Ok(answer),
-            Err(_) => py.check_signals()?,
+        if let Some(answer) = done {
+            return Ok(answer);
         }
-        patience = (patience * 2).min(SELDOM_LOOK);
+        patience = if is_main_thread(py)? {
+            py.check_signals()?;
+            patience.map(|patience| (patience * 2).min(SELDOM_LOOK))
+        } else {
+            None
+        };
     }
+}
+
+/// Python shows signals to its main thread alone. The others, of which there may be a thousand, need not ask
+/// for the GIL again and again.
+fn is_main_thread(py: Python<'_>) -> PyResult<bool> {
+    let threading = py.import("threading")?;
+    let main = threading.call_method0("main_thread")?.getattr("ident")?;
+    main.eq(threading.call_method0("get_ident")?)
 }

@@ -12,6 +12,7 @@ use crate::doctor::examination::Held;
 use crate::error::Result;
 use crate::python::blocking::blocked;
 use crate::python::convert::{Target, environment_region, raised};
+use crate::python::crowd::Crowds;
 use crate::python::event_loop::{self, Converted};
 use crate::python::findings::{CallerIdentity, Finding};
 use crate::python::source;
@@ -22,12 +23,13 @@ use crate::sts;
 #[pyclass(frozen, subclass, module = "pgiam._core")]
 pub struct Client {
     inner: client::Client,
+    crowds: Crowds,
 }
 
 /// Credentials that a wait brought, to sign with although their life may be short.
 #[pyclass(frozen, name = "_Entry", module = "pgiam._core")]
 pub struct Entry {
-    inner: Arc<refreshing::Entry>,
+    pub inner: Arc<refreshing::Entry>,
 }
 
 #[pymethods]
@@ -38,6 +40,7 @@ impl Client {
         let source = source::from_python(source).map_err(raised)?;
         Ok(Self {
             inner: client::Client::new(source, Arc::new(source::Logger)),
+            crowds: Crowds::default(),
         })
     }
 
@@ -236,24 +239,7 @@ impl Client {
         begin: fn(&client::Client, Caller, clock::Time) -> Result<Ticket>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let ticket = begin(&self.inner, Caller::EventLoop, clock::now()).map_err(raised)?;
-        event_loop::awaitable(py, async move { Ok(Awaited(ticket.outcome().await)) })
-    }
-}
-
-/// Becomes a Python object where the GIL is held anyway, and never on the runtime's own thread.
-struct Awaited(Outcome);
-
-impl<'py> IntoPyObject<'py> for Awaited {
-    type Target = PyAny;
-    type Output = Bound<'py, PyAny>;
-    type Error = PyErr;
-
-    fn into_pyobject(self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        match self.0 {
-            Outcome::Ready(inner) => Ok(Bound::new(py, Entry { inner })?.into_any()),
-            Outcome::Failed(error) => Err(raised(error)),
-            Outcome::Abandoned => Ok(py.None().into_bound(py)),
-        }
+        self.crowds.join(py, ticket)
     }
 }
 

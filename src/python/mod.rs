@@ -3,6 +3,7 @@
 mod blocking;
 mod client;
 mod convert;
+mod crowd;
 mod doctor;
 mod event_loop;
 mod exit;
@@ -36,6 +37,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(doctor::explain_error, module)?)?;
     module.add_function(wrap_pyfunction!(doctor::stages, module)?)?;
     module.add_function(wrap_pyfunction!(exit::closing, module)?)?;
+    module.add_function(wrap_pyfunction!(convert::variable, module)?)?;
     fork::watch(module)?;
     module.add_function(wrap_pyfunction!(oidc::vercel_saw, module)?)?;
     module.add_function(wrap_pyfunction!(roles::exchange_oidc_token, module)?)?;

@@ -22,6 +22,7 @@ pub enum Outcome {
 }
 
 /// A place in the queue for the one fetch that is under way.
+#[derive(Clone)]
 pub struct Ticket {
     pub(super) outcome: watch::Receiver<Option<Outcome>>,
     /// What still signs, should that fetch fail or take long.
@@ -37,6 +38,11 @@ impl Ticket {
             fallback: None,
             begun: now,
         }
+    }
+
+    /// True if what one brings will do for the other.
+    pub fn waits_like(&self, other: &Ticket) -> bool {
+        self.outcome.same_channel(&other.outcome) && self.fallback.is_some() == other.fallback.is_some()
     }
 
     pub async fn outcome(self) -> Outcome {
