@@ -39,7 +39,7 @@ sdist:  ## dist/pgiam-*.tar.gz
 demo:  ## build the quick wheel, run a service on the sandbox, count what happened (ARGS="--flavor dsql")
 	@PROFILE=quick $(RUN) demo
 
-bench:  ## run benches/*.py on the release wheel
+bench:  ## measure on the release wheel, and write the figures into docs/ (ARGS="--only core" for a part, unwritten)
 	@$(RUN) bench
 
 lock:  ## pin tests/requirements.in in tests/requirements.txt (ARGS=--upgrade for newer versions)

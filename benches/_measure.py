@@ -6,31 +6,14 @@ holds where neither figure does.
 
 from __future__ import annotations
 
-import json
 import os
 import statistics
 import subprocess
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
 
-
-@dataclass(frozen=True)
-class Row:
-    """One line of the table. `ratio` is theirs to ours (bigger is better), or ours to a floor where `floor` is set."""
-
-    what: str
-    ours: float
-    theirs: float
-    ratio: float
-    unit: str
-    target: str
-    met: bool
-    spread: str
-
-    def as_dict(self) -> dict[str, object]:
-        return asdict(self)
+from _results import Findings, Row
 
 
 def nanoseconds(call: Callable[[], object], count: int) -> float:
@@ -40,7 +23,19 @@ def nanoseconds(call: Callable[[], object], count: int) -> float:
     return (time.perf_counter_ns() - start) / count
 
 
+def interleaved(calls: dict[str, Callable[[], float]], pairs: int) -> dict[str, list[float]]:
+    """Every call in turn, `pairs` times; once before that, uncounted, to warm up."""
+    found: dict[str, list[float]] = {name: [] for name in calls}
+    for call in calls.values():
+        call()
+    for _ in range(pairs):
+        for name, call in calls.items():
+            found[name].append(call())
+    return found
+
+
 def compared(
+    key: str,
     what: str,
     ours: Callable[[], float],
     theirs: Callable[[], float],
@@ -49,41 +44,72 @@ def compared(
     unit: str,
     at_least: float | None = None,
     at_most: float | None = None,
+    rate: bool = False,
+    floor: Callable[[], float] | None = None,
 ) -> Row:
-    """`at_least`: theirs to ours. `at_most`: ours to theirs."""
-    ours(), theirs()  # warm
-    first, second = [], []
-    for _ in range(pairs):
-        first.append(ours())
-        second.append(theirs())
-    if at_most is not None:
-        ratios = [mine / other for mine, other in zip(first, second, strict=True)]
-        target, met = f"<= {at_most:g}x", statistics.median(ratios) <= at_most
+    """The ratio is theirs to ours, the gain; with `rate`, where more is better, or `at_most`, ours to theirs.
+
+    `floor` does only what no implementation can leave out.
+    """
+    calls = {"ours": ours, "theirs": theirs, **({"floor": floor} if floor else {})}
+    found = interleaved(calls, pairs)
+    pairwise = zip(found["ours"], found["theirs"], strict=True)
+    if rate or at_most is not None:
+        ratios = [mine / other for mine, other in pairwise]
     else:
-        ratios = [other / mine for mine, other in zip(first, second, strict=True)]
-        target, met = f">= {at_least or 0:,g}x", statistics.median(ratios) >= (at_least or 0)
+        ratios = [other / mine for mine, other in pairwise]
+    ratio = statistics.median(ratios)
+    target, met = "", None
+    if at_most is not None:
+        target, met = f"<= {at_most:g}x", ratio <= at_most
+    elif at_least is not None:
+        target, met = f">= {at_least:,g}x", ratio >= at_least
     return Row(
-        what,
-        statistics.median(first),
-        statistics.median(second),
-        statistics.median(ratios),
-        unit,
-        target,
-        met,
-        f"{min(ratios):,.4g}-{max(ratios):,.4g}",
+        key=key,
+        what=what,
+        ours=statistics.median(found["ours"]),
+        theirs=statistics.median(found["theirs"]),
+        unit=unit,
+        ratio=ratio,
+        low=min(ratios),
+        high=max(ratios),
+        target=target,
+        goal=at_least if at_most is None else at_most,
+        met=met,
+        floor=statistics.median(found["floor"]) if floor else None,
+    )
+
+
+def within(key: str, what: str, ours: list[float], theirs: list[float], *, unit: str, limit: float) -> Row:
+    """Where the target is a limit on our own figure; theirs, and the gain, stand beside it."""
+    ratios = [other / max(mine, 1e-3) for mine, other in zip(ours, theirs, strict=True)]
+    mine = statistics.median(ours)
+    return Row(
+        key=key,
+        what=what,
+        ours=mine,
+        theirs=statistics.median(theirs),
+        unit=unit,
+        ratio=statistics.median(ratios),
+        low=min(ratios),
+        high=max(ratios),
+        target=f"<= {limit:g} {unit}",
+        goal=None,
+        met=mine <= limit,
+        floor=None,
     )
 
 
 def in_process(script: str, environment: dict[str, str] | None = None) -> float:
     """Runs a script in an interpreter of its own; what it prints last is the figure."""
-    done = subprocess.run(
-        [sys.executable, "-c", script],
-        env={**clean_environment(), **(environment or {})},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    return float(done.stdout.split()[-1])
+    return float(output(script, environment).split()[-1])
+
+
+def output(script: str, environment: dict[str, str] | None = None) -> str:
+    variables = {**clean_environment(), **(environment or {})}
+    return subprocess.run(
+        [sys.executable, "-c", script], env=variables, stdout=subprocess.PIPE, text=True, check=True
+    ).stdout
 
 
 def whole_process(script: str, environment: dict[str, str] | None = None) -> float:
@@ -98,27 +124,5 @@ def clean_environment() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "PG"))}
 
 
-def show(rows: list[Row], extra: dict[str, object]) -> None:
-    print(f"{'what':<44} {'ours':>12} {'theirs':>12}  {'ratio':>10} {'target':>10}  {'spread of the ratio'}")
-    for row in rows:
-        mark = " " if row.met else "!"
-        print(
-            f"{row.what:<44} {figure(row.ours, row.unit):>12} {figure(row.theirs, row.unit):>12}  "
-            f"{row.ratio:>9,.4g}x {row.target:>10} {mark} {row.spread}"
-        )
-    for name, value in extra.items():
-        print(f"{name:<44} {value}")
-
-
-def figure(value: float, unit: str) -> str:
-    if unit == "ns" and value >= 1e6:
-        return f"{value / 1e6:,.1f} ms"
-    if unit == "ns" and value >= 1e3:
-        return f"{value / 1e3:,.2f} us"
-    return f"{value:,.2f} {unit}" if value < 100 else f"{value:,.0f} {unit}"
-
-
 def write_json(path: str, rows: list[Row], extra: dict[str, object]) -> None:
-    with open(path, "w", encoding="utf-8") as file:
-        json.dump({"rows": [row.as_dict() for row in rows], **extra}, file, indent=1)
-        file.write("\n")
+    Findings(rows, facts={name: str(value) for name, value in extra.items()}).write(path)

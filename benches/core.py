@@ -1,57 +1,50 @@
-"""What pgiam costs, beside boto3 and the Aurora DSQL connector for Python: `make bench`.
+"""What pgiam costs where no server is needed, beside boto3 and the Aurora DSQL connector for Python.
 
 Theirs are called as their documentation says, with one client made beforehand where they allow it.
 """
 
 from __future__ import annotations
 
-import argparse
 import asyncio
-import hashlib
-import os
 import statistics
 import sys
-import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from importlib.metadata import distribution
 from pathlib import Path
 from typing import Any
 
-from _measure import Row, clean_environment, compared, in_process, nanoseconds, show, whole_process, write_json
+from _cases import CLUSTER, HOST, KEYS, hook_call, hook_floor, mint_floor, use_example_credentials
+from _measure import compared, in_process, interleaved, nanoseconds, output, whole_process, within
+from _results import Findings, Options, Row, Table, main
 
-HOST = "db.cluster-abc123.us-east-1.rds.amazonaws.com"
-CLUSTER = "abcdefghij0123456789klmnop.dsql.us-east-1.on.aws"
-KEYS = {
-    "AWS_ACCESS_KEY_ID": "AKIDEXAMPLE",
-    "AWS_SECRET_ACCESS_KEY": "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY",
-    "AWS_SESSION_TOKEN": "IQoJb3JpZ2lu" * 113,  # 1,356 characters
-    "AWS_REGION": "us-east-1",
-    "AWS_DEFAULT_REGION": "us-east-1",
-    "AWS_EC2_METADATA_DISABLED": "true",
-}
-PEAK = "print(next(int(l.split()[1]) / 1024 for l in open('/proc/self/status') if l.startswith('VmHWM')))"
 FIRST_TOKEN_OURS = f"import pgiam; pgiam.generate_auth_token(host={HOST!r}, user='app')"
 FIRST_TOKEN_THEIRS = f"import boto3; boto3.client('rds').generate_db_auth_token({HOST!r}, 5432, 'app')"
+# Private memory (anonymous) is what a process costs; pages of files are shared by all that have the file mapped.
+MEMORY = """
+said = dict(line.split(':', 1) for line in open('/proc/self/status'))
+print(*(int(said[name].split()[0]) / 1024 for name in ('VmHWM', 'RssAnon', 'RssFile')))
+"""
 
 
-def minting(pairs: int) -> list[Row]:
+def minting(options: Options) -> list[Row]:
     import boto3
 
     import pgiam
 
     client, rds = pgiam.Client(), boto3.client("rds")
     token = client.generate_auth_token(host=HOST, user="app", port=5432)
-    text = token.encode()
+    least = mint_floor(token)
+    ours_count, theirs_count = (50, 5) if options.tiny else (5000, 200)
 
     def ours() -> float:
-        return nanoseconds(lambda: client.generate_auth_token(host=HOST, user="app", port=5432), 5000)
+        return nanoseconds(lambda: client.generate_auth_token(host=HOST, user="app", port=5432), ours_count)
 
     def theirs() -> float:
-        return nanoseconds(lambda: rds.generate_db_auth_token(HOST, 5432, "app"), 100)
+        return nanoseconds(lambda: rds.generate_db_auth_token(HOST, 5432, "app"), theirs_count)
 
     def floor() -> float:
-        return nanoseconds(lambda: (hashlib.sha256(text).digest(), text.decode()), 5000)
+        return nanoseconds(least, ours_count)
 
     async def awaited(count: int) -> float:
         start = time.perf_counter_ns()
@@ -59,14 +52,32 @@ def minting(pairs: int) -> list[Row]:
             await client.generate_auth_token_async(host=HOST, user="app", port=5432)
         return (time.perf_counter_ns() - start) / count
 
+    pairs = options.pairs
     return [
-        compared(f"mint, {len(token):,} characters (boto3)", ours, theirs, pairs=pairs, unit="ns", at_least=80),
-        compared("mint (floor: one hash, one string)", ours, floor, pairs=pairs, unit="ns", at_most=2),
-        compared("mint awaited (mint)", lambda: asyncio.run(awaited(5000)), ours, pairs=pairs, unit="ns", at_most=1.3),
+        compared(
+            "mint",
+            f"mint, {len(token):,} characters (boto3)",
+            *(ours, theirs),
+            pairs=pairs,
+            unit="ns",
+            at_least=80,
+            floor=floor,
+        ),
+        compared("mint-floor", "mint (its floor)", ours, floor, pairs=pairs, unit="ns", at_most=2),
+        compared(
+            "mint-awaited",
+            "mint awaited (mint)",
+            lambda: asyncio.run(awaited(ours_count)),
+            ours,
+            pairs=pairs,
+            unit="ns",
+            at_most=1.3,
+        ),
+        compared("noise", "noise: mint (mint again)", ours, ours, pairs=pairs, unit="ns"),
     ]
 
 
-def hook(pairs: int) -> list[Row]:
+def hook(options: Options) -> list[Row]:
     """What each adds to one connection, apart from connecting."""
     from dsql_core.token_manager import TokenManager
     from sqlalchemy.dialects import registry
@@ -74,168 +85,156 @@ def hook(pairs: int) -> list[Row]:
     import pgiam
 
     client = pgiam.Client()
-
-    def once(dialect: Any) -> Callable[[], object]:
-        def call() -> None:
-            parameters = {"host": CLUSTER, "user": "admin", "port": 5432}
-            client.do_connect(dialect, None, [], parameters)  # type: ignore[arg-type]
-
-        return call
-
+    token = client.generate_auth_token(host=CLUSTER, user="admin")
     theirs_once = {"host": CLUSTER, "user": "admin", "region": "us-east-1"}
+    count, theirs_count = (20, 1) if options.tiny else (2000, 3)
+
+    def ours(driver: str) -> Callable[[], float]:
+        call = hook_call(client, registry.load(f"postgresql.{driver}")(), CLUSTER, "admin")
+        return lambda: nanoseconds(call, count)
 
     def theirs() -> float:
-        return nanoseconds(lambda: TokenManager.get_token(dict(theirs_once)), 3)
+        return nanoseconds(lambda: TokenManager.get_token(dict(theirs_once)), theirs_count)
 
+    least = hook_floor(token)
     return [
         compared(
-            f"hook, {name} (DSQL connector's token)",
-            lambda dialect=dialect: nanoseconds(once(dialect), 500),  # type: ignore[misc]
+            f"hook-{driver}",
+            f"hook, {driver} (DSQL connector's token)",
+            ours(driver),
             theirs,
-            pairs=max(3, pairs // 3),
+            pairs=options.pairs,
             unit="ns",
             at_least=10_000,
+            floor=lambda: nanoseconds(least, count),
         )
-        for name, dialect in ((name, registry.load(f"postgresql.{name}")()) for name in ("psycopg", "asyncpg"))
+        for driver in ("psycopg", "asyncpg")
     ]
 
 
-def tail(call: Callable[[], object], threads: int = 32, each: int = 60) -> float:
-    """The 99th percentile of one call's duration among threads that all call at once."""
-    spans: list[int] = []
-    barrier = threading.Barrier(threads)
-
-    def work() -> None:
-        barrier.wait()
-        mine = []
-        for _ in range(each):
-            start = time.perf_counter_ns()
-            call()
-            mine.append(time.perf_counter_ns() - start)
-        spans.extend(mine)
-
-    workers = [threading.Thread(target=work) for _ in range(threads)]
-    for worker in workers:
-        worker.start()
-    for worker in workers:
-        worker.join()
-    return statistics.quantiles(spans, n=100)[98]
-
-
-def threads(pairs: int) -> list[Row]:
-    import boto3
-
-    import pgiam
-
-    client, rds = pgiam.Client(), boto3.client("rds")
-
-    def ours() -> float:
-        return tail(lambda: client.generate_auth_token(host=HOST, user="app", port=5432), each=2000)
-
-    def theirs() -> float:
-        return tail(lambda: rds.generate_db_auth_token(HOST, 5432, "app"), each=40)
-
-    return [
-        compared("32 threads minting, p99 (boto3)", ours, theirs, pairs=max(3, pairs // 3), unit="ns", at_least=100)
-    ]
-
-
-def starting(pairs: int) -> list[Row]:
+def starting(options: Options) -> list[Row]:
     """Over an empty interpreter, which each figure has subtracted."""
     timed = "import time; t = time.perf_counter_ns(); import {0}; print((time.perf_counter_ns() - t) / 1e6)"
 
-    def over_empty(script: str) -> float:
-        # The least of three: what delays a process is never its own doing.
-        empty = min(whole_process("pass", KEYS) for _ in range(3))
-        return max(min(whole_process(script, KEYS) for _ in range(3)) - empty, 0.05)
+    def least(script: str) -> float:
+        # The least of a few: what delays a process is never its own doing.
+        return min(whole_process(script, KEYS) for _ in range(1 if options.tiny else 5))
 
-    empty = statistics.median(in_process(PEAK) for _ in range(5))
+    def over_empty(script: str) -> float:
+        return max(least(script) - least("pass"), 0.05)
+
     return [
         compared(
+            "import",
             "import (boto3)",
             lambda: in_process(timed.format("pgiam")),
             lambda: in_process(timed.format("boto3")),
-            pairs=pairs,
+            pairs=options.pairs,
             unit="ms",
             at_least=50,
         ),
         compared(
+            "first-token",
             "process start to first token (boto3)",
             lambda: over_empty(FIRST_TOKEN_OURS),
             lambda: over_empty(FIRST_TOKEN_THEIRS),
-            pairs=pairs,
+            pairs=options.pairs,
             unit="ms",
             at_least=40,
-        ),
-        compared(
-            "peak memory added by the first token (boto3)",
-            lambda: max(in_process(f"{FIRST_TOKEN_OURS}\n{PEAK}", KEYS) - empty, 0.1),
-            lambda: in_process(f"{FIRST_TOKEN_THEIRS}\n{PEAK}", KEYS) - empty,
-            pairs=max(3, pairs // 3),
-            unit="MiB",
-            at_least=10,
         ),
     ]
 
 
-def cold_callers() -> dict[str, object]:
+def memory(options: Options) -> tuple[Row, Table]:
+    scripts = {"": "pass", "import pgiam": "import pgiam", "pgiam, first token": FIRST_TOKEN_OURS}
+    scripts |= {"import boto3": "import boto3", "boto3, first token": FIRST_TOKEN_THEIRS}
+    found: dict[str, list[float]] = {}
+    for name, script in scripts.items():
+        runs = [
+            [float(part) for part in output(f"{script}\n{MEMORY}", KEYS).split()] for _ in range(min(options.pairs, 5))
+        ]
+        found[name] = [statistics.median(values) for values in zip(*runs, strict=True)]
+    empty = found.pop("")
+    rows: list[list[float | str]] = [
+        [name, *(value - least for value, least in zip(values, empty, strict=True))] for name, values in found.items()
+    ]
+
+    def peak(script: str) -> float:
+        return max(float(output(f"{script}\n{MEMORY}", KEYS).split()[0]) - empty[0], 0.1)
+
+    row = compared(
+        "memory",
+        "peak memory added by the first token (boto3)",
+        lambda: peak(FIRST_TOKEN_OURS),
+        lambda: peak(FIRST_TOKEN_THEIRS),
+        pairs=min(options.pairs, 5),
+        unit="MiB",
+        at_least=10,
+    )
+    columns = [("over an empty interpreter", ""), ("peak", "MiB"), ("private", "MiB"), ("mapped from files", "MiB")]
+    note = "Pages mapped from files are shared by all processes that use them."
+    return row, Table("memory", "Memory", columns, rows, note)
+
+
+def cold_callers(options: Options) -> dict[str, str]:
     """A thousand tasks and 32 threads on a client that has nothing yet, and a source that takes its time."""
     import pgiam
 
-    calls = 0
+    calls, tasks, wait = 0, *((20, 0.1) if options.tiny else (1000, 0.5))
 
     def source() -> pgiam.Credentials:
         nonlocal calls
         calls += 1
-        time.sleep(0.5)
+        time.sleep(wait)
         return pgiam.Credentials("AKIDEXAMPLE", "secret")
 
-    client = pgiam.Client(source)
-
-    async def main() -> float:
-        gap, last = 0.0, time.perf_counter()
-        callers = [asyncio.ensure_future(client.generate_auth_token_async(host=HOST, user="app")) for _ in range(1000)]
-        callers += [
-            asyncio.ensure_future(asyncio.to_thread(client.generate_auth_token, host=HOST, user="app"))
-            for _ in range(32)
-        ]
-        last = time.perf_counter()
+    async def gap(task: Callable[[], Coroutine[Any, Any, object]], thread: Callable[[], object]) -> float:
+        """The worst that a heartbeat was late, the start of all these tasks included."""
+        worst, last = 0.0, time.perf_counter()
+        callers = [asyncio.ensure_future(task()) for _ in range(tasks)]
+        callers += [asyncio.ensure_future(asyncio.to_thread(thread)) for _ in range(32)]
         while not all(caller.done() for caller in callers):
             await asyncio.sleep(0.001)
             now = time.perf_counter()
-            gap, last = max(gap, now - last), now
-        return gap
+            worst, last = max(worst, now - last - 0.001), now
+        return worst * 1000
 
-    gap = asyncio.run(main())
-    return {"1,000 cold tasks and 32 threads: fetches": calls, "  worst gap of the event loop": f"{gap * 1000:.1f} ms"}
-
-
-def sizes() -> dict[str, object]:
-    def of(name: str) -> float:
-        files = distribution(name).files or []
-        return (
-            sum(Path(str(file.locate())).stat().st_size for file in files if Path(str(file.locate())).is_file()) / 1e6
+    def ours() -> float:
+        client = pgiam.Client(source)
+        return asyncio.run(
+            gap(
+                lambda: client.generate_auth_token_async(host=HOST, user="app"),
+                lambda: client.generate_auth_token(host=HOST, user="app"),
+            )
         )
 
+    def floor() -> float:
+        return asyncio.run(gap(lambda: asyncio.sleep(wait), lambda: time.sleep(wait)))
+
+    found = interleaved({"ours": ours, "floor": floor}, min(options.pairs, 3))
+    fetches = calls / (min(options.pairs, 3) + 1)
+    shown = {name: f"{statistics.median(gaps):.1f} ms" for name, gaps in found.items()}
+    return {
+        f"{tasks:,} cold tasks and 32 threads": f"{fetches:g} fetch; event loop's worst gap {shown['ours']}, "
+        f"with tasks and threads that only sleep {shown['floor']}"
+    }
+
+
+def size() -> Row:
+    def of(name: str) -> float:
+        paths = [Path(str(file.locate())) for file in distribution(name).files or []]
+        return sum(path.stat().st_size for path in paths if path.is_file()) / 1e6
+
     theirs = sum(of(name) for name in ("boto3", "botocore", "s3transfer", "jmespath"))
-    return {"installed size": f"{of('pgiam'):.1f} MB; boto3 with botocore, s3transfer, jmespath {theirs:.1f} MB"}
+    return within("size", "installed size (boto3 and what it needs)", [of("pgiam")], [theirs], unit="MB", limit=10)
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--pairs", type=int, default=9, help="interleaved pairs of each comparison (default 9)")
-    parser.add_argument("--json", metavar="FILE", help="write the table as JSON, too")
-    options = parser.parse_args()
-    for name in set(os.environ) - set(clean_environment()):
-        del os.environ[name]
-    os.environ.update(KEYS)
-    rows = [*minting(options.pairs), *hook(options.pairs), *threads(options.pairs), *starting(options.pairs)]
-    extra = {**cold_callers(), **sizes()}
-    show(rows, extra)
-    if options.json:
-        write_json(options.json, rows, extra)
-    return 0 if all(row.met for row in rows) else 1
+def measure(options: Options) -> Findings:
+    use_example_credentials()
+    rows = [*minting(options), *hook(options), *starting(options)]
+    peak, table = memory(options)
+    return Findings([*rows, peak, size()], [table], cold_callers(options))
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(__doc__, measure, pairs=9))

@@ -283,11 +283,7 @@ def run_pytest_on_older_sqlalchemy() -> None:
 
 
 def run_benchmarks() -> None:
-    scripts = sorted((ROOT / "benches").glob("[!_]*.py"))
-    if not scripts:
-        raise StepError("there is no benches/*.py")
-    for script in scripts:
-        run(PYTHON, script, *extra_arguments())
+    run(PYTHON, "benches/run.py", *extra_arguments())
 
 
 def format_sources() -> None:
