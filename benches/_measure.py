@@ -13,7 +13,7 @@ import sys
 import time
 from collections.abc import Callable
 
-from _results import Findings, Row
+from _results import Row
 
 
 def nanoseconds(call: Callable[[], object], count: int) -> float:
@@ -122,7 +122,3 @@ def whole_process(script: str, environment: dict[str, str] | None = None) -> flo
 
 def clean_environment() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "PG"))}
-
-
-def write_json(path: str, rows: list[Row], extra: dict[str, object]) -> None:
-    Findings(rows, facts={name: str(value) for name, value in extra.items()}).write(path)

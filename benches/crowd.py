@@ -8,18 +8,21 @@ both columns: they wait on an event there, and all want the GIL when it is set.
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import statistics
+import sys
 import threading
 import time
 from collections.abc import Awaitable, Callable
+
+from _results import Findings, Options, Table, main
 
 import pgiam
 from pgiam.sandbox import Sandbox
 
 EXCHANGE = 1.0
 COLUMNS = ("cold", "expiring", "asyncio")
+TASKS, THREADS = (100, 1_000, 10_000), (0, 1_000)
 LIFE = 6.0
 STACK = 512 * 1024
 WAIT = 60.0
@@ -113,30 +116,27 @@ def by_asyncio(tasks: int, threads: int) -> float:
     return worst
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--pairs", type=int, default=3, help="interleaved runs of each figure (default 3)")
-    parser.add_argument("--tasks", type=int, nargs="+", default=[100, 1_000, 10_000])
-    parser.add_argument("--threads", type=int, nargs="+", default=[0, 1_000])
-    options = parser.parse_args()
+def measure(options: Options) -> Findings:
     threading.stack_size(STACK)
-    print(f"longest gap of the event loop, ms: median (worst) of {options.pairs}")
-    print(f"{'tasks':>7} {'threads':>8} " + " ".join(f"{name:>18}" for name in COLUMNS))
+    sizes = [(10, 0)] if options.tiny else [(tasks, threads) for threads in THREADS for tasks in TASKS]
+    rows: list[list[float | str]] = []
     with Sandbox() as box, box.activated():
-        for threads in options.threads:
-            for tasks in options.tasks:
-                # Interleaved, so that all three share what else the machine does.
-                found = [
-                    (
-                        by_pgiam(box, tasks, threads, expiring=False),
-                        by_pgiam(box, tasks, threads, expiring=True),
-                        by_asyncio(tasks, threads),
-                    )
-                    for _ in range(options.pairs)
-                ]
-                shown = [f"{statistics.median(each):,.1f} ({max(each):,.1f})" for each in zip(*found, strict=True)]
-                print(f"{tasks:>7,} {threads:>8,} " + " ".join(f"{text:>18}" for text in shown), flush=True)
+        for tasks, threads in sizes:
+            # Interleaved, so that all three share what else the machine does.
+            found = [
+                (
+                    by_pgiam(box, tasks, threads, expiring=False),
+                    by_pgiam(box, tasks, threads, expiring=True),
+                    by_asyncio(tasks, threads),
+                )
+                for _ in range(options.pairs)
+            ]
+            gaps = [gap for each in zip(*found, strict=True) for gap in (statistics.median(each), max(each))]
+            rows.append([tasks, threads, *gaps])
+    columns = [("tasks", ""), ("threads", "")]
+    columns += [(f"{name}{part}", "ms") for name in COLUMNS for part in ("", ", worst run")]
+    return Findings(tables=[Table("crowd", "The event loop's longest gap while a crowd waits", columns, rows)])
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main(__doc__, measure, pairs=3))

@@ -21,7 +21,7 @@ from typing import Any
 import report
 
 HERE = Path(__file__).resolve().parent
-PARTS = ("core", "neighbours", "threads", "growth", "sandbox")
+PARTS = ("core", "neighbours", "threads", "growth", "sandbox", "crowd")
 COMPARED = ("boto3", "aurora-dsql-python-connector", "aws-advanced-python-wrapper", "psycopg", "asyncpg", "SQLAlchemy")
 
 
