@@ -12,6 +12,8 @@ const FIRST_BACK_OFF: Duration = Duration::from_secs(1);
 const LAST_BACK_OFF: Duration = Duration::from_secs(60);
 /// Where there is nothing left to sign with, nobody is held back for longer than this.
 pub const URGENT_BACK_OFF: Duration = Duration::from_secs(10);
+/// A failure older than this says nothing about the source any more.
+const LATELY: Duration = Duration::from_secs(300);
 
 /// Since when and until when something is valid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -109,6 +111,11 @@ impl SetBack {
     pub fn answers(&self, now: Time, ended: Option<Time>) -> bool {
         let has_ended_since = ended.is_some_and(|end| self.failed_at < end && end <= now);
         self.holds_back(now) && now < self.failed_at + URGENT_BACK_OFF && !has_ended_since
+    }
+
+    /// Whether whoever waits for the next attempt can do with this error, should that one take long.
+    pub fn is_of_late(&self, now: Time) -> bool {
+        (self.failed_at..self.failed_at + LATELY).contains(&now)
     }
 }
 
@@ -251,6 +258,17 @@ mod tests {
         ] {
             assert_eq!(set_back.holds_back(at(now)), waits, "{name}");
             assert_eq!(set_back.answers(at(now), ended), answers, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_failure_is_of_late_for_five_minutes() {
+        let set_back = SetBack {
+            failed_at: Time::from_secs(100),
+            not_before: Time::from_secs(101),
+        };
+        for (now, of_late) in [(99, false), (100, true), (399, true), (400, false)] {
+            assert_eq!(set_back.is_of_late(Time::from_secs(now)), of_late, "at {now}");
         }
     }
 

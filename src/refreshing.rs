@@ -19,6 +19,7 @@ use crate::token::Signer;
 
 mod ticket;
 
+use ticket::Otherwise;
 pub use ticket::{Outcome, Ticket};
 
 /// No source is waited for longer. The AWS sources have shorter limits of their own; this one is for a
@@ -202,7 +203,11 @@ impl Refreshing {
     pub fn wait(&self, caller: Caller, now: Time) -> Result<Ticket> {
         let fallback = self.present().filter(|entry| entry.is_valid(now));
         match (self.start(caller, now), fallback) {
-            (Ok(ticket), fallback) => Ok(Ticket { fallback, ..ticket }),
+            (Ok(ticket), Some(entry)) => Ok(Ticket {
+                otherwise: Otherwise::Present(entry),
+                ..ticket
+            }),
+            (Ok(ticket), None) => Ok(ticket),
             // It failed between the caller's look at the credentials and now.
             (Err(_), Some(entry)) => Ok(Ticket::ready(entry, now)),
             (Err(error), None) => Err(error),
@@ -215,15 +220,19 @@ impl Refreshing {
         let shared = &self.shared;
         let generation = shared.generation.load(Ordering::Acquire);
         let ended = self.present().and_then(|entry| entry.lease.valid_until);
-        let sender = {
+        let (sender, otherwise) = {
             let mut state = shared.flight().lock();
+            let otherwise = match &state.set_back {
+                Some((set_back, error)) if set_back.is_of_late(now) => Otherwise::Failed(error.clone()),
+                _ => Otherwise::Nothing,
+            };
             if let Some(running) = &state.running
                 && running.generation == generation
                 && running.outcome.has_changed().is_ok()
             {
                 return Ok(Ticket {
                     outcome: running.outcome.clone(),
-                    fallback: None,
+                    otherwise,
                     begun: running.begun,
                 });
             }
@@ -238,11 +247,11 @@ impl Refreshing {
                 begun: now,
                 outcome,
             });
-            sender
+            (sender, otherwise)
         };
         let ticket = Ticket {
             outcome: sender.subscribe(),
-            fallback: None,
+            otherwise,
             begun: now,
         };
         // Outside the lock: a source may run Python here.

@@ -1,5 +1,6 @@
 //! Waiting for a fetch that somebody runs.
 
+use std::mem::discriminant;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,7 +10,7 @@ use super::Entry;
 use crate::clock::{self, Time};
 use crate::error::Error;
 
-/// How long callers wait for new credentials while the present ones would still do.
+/// How long callers wait for a fetch if there is something that they could do with instead.
 const PATIENCE: Duration = Duration::from_secs(3);
 
 /// What those who waited get.
@@ -25,47 +26,62 @@ pub enum Outcome {
 #[derive(Clone)]
 pub struct Ticket {
     pub(super) outcome: watch::Receiver<Option<Outcome>>,
-    /// What still signs, should that fetch fail or take long.
-    pub(super) fallback: Option<Arc<Entry>>,
+    pub(super) otherwise: Otherwise,
     /// When that fetch began.
     pub(super) begun: Time,
+}
+
+/// What those get whom the fetch lets wait.
+#[derive(Clone)]
+pub(super) enum Otherwise {
+    /// They wait for as long as it takes.
+    Nothing,
+    /// What still signs, also should the fetch fail.
+    Present(Arc<Entry>),
+    /// What became of the attempt before: nobody hangs at a source that has stopped answering.
+    Failed(Error),
 }
 
 impl Ticket {
     pub(super) fn ready(entry: Arc<Entry>, now: Time) -> Self {
         Self {
             outcome: watch::channel(Some(Outcome::Ready(entry))).1,
-            fallback: None,
+            otherwise: Otherwise::Nothing,
             begun: now,
         }
     }
 
     /// True if what one brings will do for the other.
     pub fn waits_like(&self, other: &Ticket) -> bool {
-        self.outcome.same_channel(&other.outcome) && self.fallback.is_some() == other.fallback.is_some()
+        self.outcome.same_channel(&other.outcome)
+            && discriminant(&self.otherwise) == discriminant(&other.otherwise)
     }
 
     pub async fn outcome(self) -> Outcome {
-        let Some(fallback) = self.fallback else {
-            return arrived(self.outcome).await;
-        };
         let now = clock::now();
-        // Counted from the begin of the fetch, so that only its first callers are patient, and never to the
-        // very end.
-        let life = fallback
-            .lease
-            .valid_until
-            .map_or(PATIENCE, |end| now.until(end) / 2);
-        let patience = now.until(self.begun + PATIENCE).min(life);
-        match tokio::time::timeout(patience, arrived(self.outcome)).await {
-            Ok(Outcome::Ready(entry)) => Outcome::Ready(entry),
-            other if fallback.is_valid(clock::now()) => {
-                drop(other);
-                Outcome::Ready(fallback)
+        // Counted from the begin of the fetch, so that only its first callers are patient.
+        let patience = now.until(self.begun + PATIENCE);
+        let arrival = arrived(self.outcome);
+        match self.otherwise {
+            Otherwise::Nothing => arrival.await,
+            Otherwise::Failed(error) => {
+                let late = |_| Outcome::Failed(error);
+                tokio::time::timeout(patience, arrival).await.unwrap_or_else(late)
             }
-            Ok(outcome) => outcome,
-            // The last second of its life went by meanwhile.
-            Err(_) => Outcome::Abandoned,
+            Otherwise::Present(entry) => {
+                // Never to the very end.
+                let life = entry.lease.valid_until.map_or(PATIENCE, |end| now.until(end) / 2);
+                match tokio::time::timeout(patience.min(life), arrival).await {
+                    Ok(Outcome::Ready(new)) => Outcome::Ready(new),
+                    other if entry.is_valid(clock::now()) => {
+                        drop(other);
+                        Outcome::Ready(entry)
+                    }
+                    Ok(outcome) => outcome,
+                    // The last second of its life went by meanwhile.
+                    Err(_) => Outcome::Abandoned,
+                }
+            }
         }
     }
 }
