@@ -4,7 +4,9 @@ use std::future::Future;
 use std::time::Duration;
 
 use pyo3::prelude::*;
+use tokio::sync::{Semaphore, SemaphorePermit};
 
+use crate::process::PerProcess;
 use crate::python::convert::raised;
 use crate::python::exit;
 use crate::runtime;
@@ -23,10 +25,10 @@ pub fn blocked<T: Send>(py: Python<'_>, future: impl Future<Output = T> + Send) 
     };
     let mut patience = Some(FIRST_LOOK);
     loop {
-        let done = py.detach(|| {
+        let (done, _turn) = py.detach(|| {
             let done = handle.block_on(wait(patience));
             exit::stay_away_if_closing();
-            done
+            (done, handle.block_on(turn()))
         });
         if let Some(answer) = done {
             return Ok(answer);
@@ -38,6 +40,19 @@ pub fn blocked<T: Send>(py: Python<'_>, future: impl Future<Output = T> + Send) 
             None
         };
     }
+}
+
+/// One thread after the other asks for the GIL. If a thousand did when their fetch ends, an event loop among them would
+/// get it after most of them.
+static TURNSTILE: PerProcess<Semaphore> = PerProcess::new();
+
+/// Not waited for long: a thread that had its turn may be held up before it has the GIL.
+const LONG_FOR_A_TURN: Duration = Duration::from_millis(100);
+
+async fn turn() -> Option<SemaphorePermit<'static>> {
+    let turnstile = TURNSTILE.get_or_init(|| Semaphore::new(1));
+    let turn = tokio::time::timeout(LONG_FOR_A_TURN, turnstile.acquire()).await;
+    turn.ok().and_then(Result::ok)
 }
 
 /// Python shows signals to its main thread alone. The others, of which there may be a thousand, need not ask

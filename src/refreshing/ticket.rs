@@ -1,10 +1,13 @@
 //! Waiting for a fetch that somebody runs.
 
+use std::future::Future;
 use std::mem::discriminant;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
+use tokio::time::timeout;
 
 use super::Entry;
 use crate::clock::{self, Time};
@@ -12,6 +15,9 @@ use crate::error::Error;
 
 /// How long callers wait for a fetch if there is something that they could do with instead.
 const PATIENCE: Duration = Duration::from_secs(3);
+
+/// With less than this left, credentials may have ended when the login that they signed reaches the server.
+const WORTH_A_LOGIN: Duration = Duration::from_secs(1);
 
 /// What those who waited get.
 #[derive(Clone)]
@@ -66,23 +72,38 @@ impl Ticket {
             Otherwise::Nothing => arrival.await,
             Otherwise::Failed(error) => {
                 let late = |_| Outcome::Failed(error);
-                tokio::time::timeout(patience, arrival).await.unwrap_or_else(late)
+                timeout(patience, arrival).await.unwrap_or_else(late)
             }
-            Otherwise::Present(entry) => {
-                // Never to the very end.
-                let life = entry.lease.valid_until.map_or(PATIENCE, |end| now.until(end) / 2);
-                match tokio::time::timeout(patience.min(life), arrival).await {
-                    Ok(Outcome::Ready(new)) => Outcome::Ready(new),
-                    other if entry.is_valid(clock::now()) => {
-                        drop(other);
-                        Outcome::Ready(entry)
-                    }
-                    Ok(outcome) => outcome,
-                    // The last second of its life went by meanwhile.
-                    Err(_) => Outcome::Abandoned,
-                }
-            }
+            Otherwise::Present(entry) => or_present(entry, arrival, patience).await,
         }
+    }
+}
+
+async fn or_present(
+    present: Arc<Entry>,
+    arrival: impl Future<Output = Outcome>,
+    patience: Duration,
+) -> Outcome {
+    let mut arrival = pin!(arrival);
+    let left = || {
+        let now = clock::now();
+        present
+            .lease
+            .valid_until
+            .map_or(Duration::MAX, |end| now.until(end))
+    };
+    // Never to the very end.
+    let patience = patience.min(left() / 2);
+    let outcome = match timeout(patience, &mut arrival).await {
+        Err(_) if left() > WORTH_A_LOGIN && present.is_valid(clock::now()) => return Outcome::Ready(present),
+        // Late, but the only one that will still be good when it reaches the server.
+        Err(_) => timeout(left(), arrival).await.unwrap_or(Outcome::Abandoned),
+        Ok(outcome) => outcome,
+    };
+    match outcome {
+        Outcome::Ready(new) => Outcome::Ready(new),
+        _ if present.is_valid(clock::now()) => Outcome::Ready(present),
+        other => other,
     }
 }
 
