@@ -42,6 +42,10 @@ demo:  ## build the quick wheel, run a service on the sandbox, count what happen
 bench:  ## measure on the release wheel, and write the figures into docs/ (ARGS="--only core" for a part, unwritten)
 	@$(RUN) bench
 
+SECONDS = 60
+fuzz:  ## fuzz what comes from outside, SECONDS=60 for each target (ARGS="sts dns" for some of them)
+	@PROFILE=quick ARGS="--seconds $(SECONDS) $(ARGS)" $(RUN) fuzz
+
 lock:  ## pin tests/requirements.in in tests/requirements.txt (ARGS=--upgrade for newer versions)
 	@$(RUN) lock
 
@@ -49,4 +53,4 @@ clean:  ## remove everything that was built
 	rm -rf .venv .venv-release dist target .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-.PHONY: help test quick dev pytest lint fmt wheel wheel-portable sdist demo bench lock clean
+.PHONY: help test quick dev pytest lint fmt wheel wheel-portable sdist demo bench fuzz lock clean

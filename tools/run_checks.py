@@ -32,7 +32,9 @@ WHEEL_SOURCES = (
     *("src", "python", "Cargo.toml", "Cargo.lock", "pyproject.toml", "README.md", "LICENSE", "NOTICE"),
     *("tools/build_wheel.py", "tools/build_sbom.py"),
 )
-LINTED = [name for name in ("python", "tests", "tools", "benches", "demo", "examples") if (ROOT / name).is_dir()]
+LINTED = [
+    name for name in ("python", "tests", "tools", "benches", "demo", "examples", "fuzz") if (ROOT / name).is_dir()
+]
 
 
 class StepError(Exception):
@@ -77,6 +79,7 @@ def main(command: str) -> int:
         "sdist": [Step("sdist", build_sdist)],
         "demo": [*build, Step("demo", lambda: run(PYTHON, "-m", "demo", *extra_arguments()))],
         "bench": [*build, Step("benchmarks", run_benchmarks)],
+        "fuzz": [*build, Step("fuzz", lambda: run(PYTHON, "tools/fuzz.py", *extra_arguments()))],
         "format": [Step("format", format_sources)],
         "lock": [Step("lock", lock_requirements)],
     }
