@@ -29,7 +29,7 @@ WHEELS = ROOT / "target" / "wheels" / PROFILE
 RELEASE_VENV = ROOT / ".venv-release"
 RELEASE_REQUIREMENTS = ROOT / "tools" / "release-requirements.txt"
 WHEEL_SOURCES = (
-    *("src", "python", "Cargo.toml", "Cargo.lock", "pyproject.toml", "README.md", "LICENSE", "NOTICE"),
+    *("src", "python", "build.rs", "Cargo.toml", "Cargo.lock", "pyproject.toml", "README.md", "LICENSE", "NOTICE"),
     *("tools/build_wheel.py", "tools/build_sbom.py"),
 )
 LINTED = [name for name in ("python", "tests", "tools", "benches", "demo", "examples") if (ROOT / name).is_dir()]
