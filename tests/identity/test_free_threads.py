@@ -268,7 +268,7 @@ def test_forks_from_several_threads() -> None:
                 await client.generate_auth_token_async(host=HOST, user="app")
         asyncio.run(main())
     def forks():
-        for _ in range(10):
+        for _ in range(20):
             pid = os.fork()
             if pid == 0:
                 try:

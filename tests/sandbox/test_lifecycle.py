@@ -27,7 +27,8 @@ with Sandbox() as box:
     told = {"port": box.port, "directory": box.ca_file.rpartition("/")[0], "pids": [box._process.pid]}
     told["pids"].append(int(box.sql("SELECT pg_backend_pid()")[0][0]))
     print(json.dumps({**told, "url": box.env["PGIAM_SANDBOX_CONTROL_URL"]}), flush=True)
-    time.sleep(600)
+    while True:  # a signal that comes right before a sleep is only noticed after it
+        time.sleep(0.1)
 """
 
 
