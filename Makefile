@@ -2,7 +2,7 @@
 PYTHON ?= python3
 ARGS ?=
 PROFILE ?= release
-export ARGS PROFILE
+export ARGS PROFILE INTERPRETER
 
 RUN = $(PYTHON) tools/run_checks.py
 
@@ -36,6 +36,9 @@ wheel-portable:  ## the same for manylinux2014, linked with zig (ARGS="--target 
 sdist:  ## dist/pgiam-*.tar.gz
 	@$(RUN) sdist
 
+free-threaded:  ## build for INTERPRETER=/path/to/python3.14t and run the tests without the GIL
+	@$(RUN) free-threaded
+
 demo:  ## build the quick wheel, run a service on the sandbox, count what happened (ARGS="--flavor dsql")
 	@PROFILE=quick $(RUN) demo
 
@@ -50,7 +53,7 @@ lock:  ## pin tests/requirements.in in tests/requirements.txt (ARGS=--upgrade fo
 	@$(RUN) lock
 
 clean:  ## remove everything that was built
-	rm -rf .venv .venv-release dist target .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-release .venv-free-threaded dist target .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-.PHONY: help test quick dev pytest lint fmt wheel wheel-portable sdist demo bench fuzz lock clean
+.PHONY: help test quick dev pytest lint fmt wheel wheel-portable sdist free-threaded demo bench fuzz lock clean

@@ -7,7 +7,6 @@
 
 mod foresight;
 
-use std::env;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 
@@ -29,7 +28,7 @@ use crate::oidc::{self, WebIdentityFile};
 use crate::sdk;
 use crate::secret::Secret;
 use crate::sts::request::RoleRequest;
-use crate::surroundings::{Here, Surroundings};
+use crate::surroundings::{self, Here, Surroundings};
 use crate::web_identity::WebIdentity;
 
 /// In the order of the AWS SDKs.
@@ -323,7 +322,7 @@ fn converted(found: aws_credential_types::Credentials, source: &str, region: Opt
 /// of most containers' first token.
 fn from_environment() -> Option<Credentials> {
     let set = |name: &str| {
-        let value = env::var(name).ok()?.trim().to_owned();
+        let value = surroundings::text_of(name)?.trim().to_owned();
         (!value.is_empty()).then_some(value)
     };
     Some(Credentials {

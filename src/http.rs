@@ -11,6 +11,7 @@ use aws_smithy_runtime_api::client::http::{SharedHttpClient, SharedHttpConnector
 
 use crate::error::{Error, Result, shown};
 use crate::process::PerProcess;
+use crate::surroundings;
 
 static PUBLIC: PerProcess<SharedHttpClient> = PerProcess::new();
 static LINK_LOCAL: PerProcess<SharedHttpClient> = PerProcess::new();
@@ -101,7 +102,7 @@ fn tls_context(bundle: Option<Vec<u8>>) -> Result<TlsContext> {
 }
 
 fn ca_bundle() -> Result<Option<Vec<u8>>> {
-    let Some(path) = std::env::var_os("AWS_CA_BUNDLE").filter(|path| !path.is_empty()) else {
+    let Some(path) = surroundings::variable("AWS_CA_BUNDLE").filter(|path| !path.is_empty()) else {
         return Ok(None);
     };
     match fs::read(&path) {

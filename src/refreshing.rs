@@ -93,6 +93,8 @@ struct Flight {
     spread: f64,
 }
 
+/// What is taken out is dropped after the lock is released: an error may be the last to hold a Python exception,
+/// and that one objects whose `__del__` runs anything, this client included.
 #[derive(Default)]
 struct FlightState {
     running: Option<Running>,
@@ -220,7 +222,7 @@ impl Refreshing {
         let shared = &self.shared;
         let generation = shared.generation.load(Ordering::Acquire);
         let ended = self.present().and_then(|entry| entry.lease.valid_until);
-        let (sender, otherwise) = {
+        let (sender, otherwise, earlier) = {
             let mut state = shared.flight().lock();
             let otherwise = match &state.set_back {
                 Some((set_back, error)) if set_back.is_of_late(now) => Otherwise::Failed(error.clone()),
@@ -242,13 +244,14 @@ impl Refreshing {
                 return Err(error.clone());
             }
             let (sender, outcome) = watch::channel(None);
-            state.running = Some(Running {
+            let earlier = state.running.replace(Running {
                 generation,
                 begun: now,
                 outcome,
             });
-            (sender, otherwise)
+            (sender, otherwise, earlier)
         };
+        drop(earlier);
         let ticket = Ticket {
             outcome: sender.subscribe(),
             otherwise,
@@ -263,8 +266,11 @@ impl Refreshing {
 
     /// Forgets the credentials, and the failure that may be held against the source.
     pub fn invalidate(&self) {
-        self.shared.generation.fetch_add(1, Ordering::AcqRel);
-        self.shared.entry.store(None);
+        {
+            let _state = self.shared.flight().lock();
+            self.shared.generation.fetch_add(1, Ordering::AcqRel);
+            self.shared.entry.store(None);
+        }
         self.shared.forget_failure();
     }
 
@@ -288,8 +294,12 @@ impl Shared {
     }
 
     fn forget_failure(&self) {
-        let mut state = self.flight().lock();
-        (state.failures, state.set_back) = (0, None);
+        let forgotten = {
+            let mut state = self.flight().lock();
+            state.failures = 0;
+            state.set_back.take()
+        };
+        drop(forgotten);
     }
 
     fn fetch_at_hand(&self, now: Time) -> Option<Result<Arc<Entry>>> {
@@ -319,16 +329,11 @@ impl Shared {
         if let Outcome::Failed(error) = &outcome {
             self.failed(error, now);
         }
-        {
+        let landed = {
             let mut state = self.flight().lock();
-            if state
-                .running
-                .as_ref()
-                .is_some_and(|running| running.generation == generation)
-            {
-                state.running = None;
-            }
-        }
+            state.running.take_if(|running| running.generation == generation)
+        };
+        drop(landed);
         // Nobody may be waiting: an early refresh has no waiters.
         sender.send_replace(Some(outcome));
     }
@@ -360,8 +365,12 @@ impl Shared {
             lease,
             anchor: (offset != ClockOffset::NONE).then(|| Anchor::new(now, clock::steady())),
         });
-        if self.generation.load(Ordering::Acquire) == generation {
-            self.entry.store(Some(Arc::clone(&entry)));
+        {
+            // Else an `invalidate` could come between the look and the store.
+            let _state = self.flight().lock();
+            if self.generation.load(Ordering::Acquire) == generation {
+                self.entry.store(Some(Arc::clone(&entry)));
+            }
         }
         self.counters.refreshes.fetch_add(1, Ordering::Relaxed);
         self.counters.last_refresh.store(now.millis(), Ordering::Relaxed);
@@ -371,15 +380,16 @@ impl Shared {
 
     fn failed(&self, error: &Error, now: Time) {
         self.counters.refresh_failures.fetch_add(1, Ordering::Relaxed);
-        {
+        let earlier = {
             let mut state = self.flight().lock();
             state.failures = state.failures.saturating_add(1);
             let set_back = SetBack {
                 failed_at: now,
                 not_before: now + cache::back_off(state.failures, random::unit()),
             };
-            state.set_back = Some((set_back, error.clone()));
-        }
+            state.set_back.replace((set_back, error.clone()))
+        };
+        drop(earlier);
         let present = self.entry.load_full();
         if let Some(entry) = present
             && entry.lease.valid_until.is_none_or(|end| now < end)

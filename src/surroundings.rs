@@ -1,9 +1,11 @@
 //! What this process can see of where it runs, without any network: variables, and a few files.
 
 use std::env;
+use std::ffi::OsString;
 use std::fs::File;
 use std::io::Read;
 use std::path::Path;
+use std::sync::OnceLock;
 
 pub trait Surroundings {
     /// A variable's value; an empty one counts as absent.
@@ -19,12 +21,28 @@ pub trait Surroundings {
     }
 }
 
+/// Reads the environment instead of `getenv`, where the program can change it at the same time.
+pub static READER: OnceLock<fn(&str) -> Option<OsString>> = OnceLock::new();
+
+/// A variable of this process, as it is.
+pub fn variable(name: &str) -> Option<OsString> {
+    match READER.get() {
+        Some(read) => read(name),
+        None => env::var_os(name),
+    }
+}
+
+/// A variable's text; an empty one counts as absent.
+pub fn text_of(name: &str) -> Option<String> {
+    variable(name)?.into_string().ok().filter(|text| !text.is_empty())
+}
+
 /// The process's own.
 pub struct Here;
 
 impl Surroundings for Here {
     fn variable(&self, name: &str) -> Option<String> {
-        env::var(name).ok().filter(|value| !value.is_empty())
+        text_of(name)
     }
 
     fn first_line(&self, path: &str) -> Option<String> {

@@ -80,3 +80,10 @@ def test_wheel_that_was_not_built_is_not_tested(tmp_path: Path, monkeypatch: pyt
     (tmp_path / "pgiam-9-py3-none-any.whl").write_bytes(b"of today")
     with pytest.raises(StepError, match="is not installed"):
         run_checks.require_installed()
+
+
+def test_packages_are_left_out_with_their_hashes() -> None:
+    pins = "a==1 \\\n    --hash=sha256:1\n    # via b\na-b==2 ; x \\\n    --hash=sha256:2 \\\n    --hash=3\nc==3\n"
+    assert run_checks.without(["a-b"], pins) == "a==1 \\\n    --hash=sha256:1\n    # via b\nc==3\n"
+    assert run_checks.without(["c"], pins) == pins.removesuffix("c==3\n")
+    assert run_checks.without(["b"], pins) == pins

@@ -26,10 +26,14 @@ PYTHON = VENV / "bin" / "python"
 REQUIREMENTS = ROOT / "tests" / "requirements.txt"
 PROFILE = os.environ.get("PROFILE") or "release"
 WHEELS = ROOT / "target" / "wheels" / PROFILE
+FREE_THREADED_VENV = ROOT / ".venv-free-threaded"
 RELEASE_VENV = ROOT / ".venv-release"
 RELEASE_REQUIREMENTS = ROOT / "tools" / "release-requirements.txt"
+FREE_THREADED_WHEELS = ROOT / "target" / "wheels" / "free-threaded"
+# Neither a wheel for free-threaded CPython nor a source distribution; psycopg then takes the system's libpq.
+NOT_FREE_THREADED = ("psycopg-binary",)
 WHEEL_SOURCES = (
-    *("src", "python", "Cargo.toml", "Cargo.lock", "pyproject.toml", "README.md", "LICENSE", "NOTICE"),
+    *("src", "python", "build.rs", "Cargo.toml", "Cargo.lock", "pyproject.toml", "README.md", "LICENSE", "NOTICE"),
     *("tools/build_wheel.py", "tools/build_sbom.py"),
 )
 LINTED = [
@@ -77,6 +81,11 @@ def main(command: str) -> int:
         "wheel": [*build[:2], Step("dist", copy_wheel_to_dist)],
         "wheel-portable": [Step("portable wheel", build_portable_wheel)],
         "sdist": [Step("sdist", build_sdist)],
+        "free-threaded": [
+            Step("free-threaded environment", make_free_threaded_venv),
+            Step("free-threaded wheel", build_free_threaded_wheel),
+            Step("pytest without the GIL", run_pytest_without_gil),
+        ],
         "demo": [*build, Step("demo", lambda: run(PYTHON, "-m", "demo", *extra_arguments()))],
         "bench": [*build, Step("benchmarks", run_benchmarks)],
         "fuzz": [*build, Step("fuzz", lambda: run(PYTHON, "tools/fuzz.py", *extra_arguments()))],
@@ -145,6 +154,29 @@ def make_venv(folder: Path = VENV, requirements: Path = REQUIREMENTS) -> None:
     write(stamp, wanted)
 
 
+def make_free_threaded_venv() -> None:
+    interpreter = os.environ.get("INTERPRETER") or "python3.14t"
+    question = "import sysconfig; print(sysconfig.get_config_var('Py_GIL_DISABLED'))"
+    if run(interpreter, "-c", question) != "1":
+        raise StepError(f"{interpreter} has a GIL: make free-threaded INTERPRETER=python3.14t")
+    stamp = FREE_THREADED_VENV / "stamps" / "requirements"
+    wanted = digest([REQUIREMENTS], str(shutil.which(interpreter)))
+    if read(stamp) == wanted:
+        return
+    run(interpreter, "-m", "venv", "--clear", FREE_THREADED_VENV)
+    pins = FREE_THREADED_VENV / "requirements.txt"
+    pins.write_text(without(NOT_FREE_THREADED, REQUIREMENTS.read_text(encoding="utf-8")), encoding="utf-8")
+    python = FREE_THREADED_VENV / "bin" / "python"
+    run(python, "-m", "pip", "install", "--quiet", "--no-deps", "--require-hashes", "-r", pins)
+    write(stamp, wanted)
+
+
+def without(names: Iterable[str], pins: str) -> str:
+    """The pins of all but these packages."""
+    pattern = "|".join(re.escape(name) for name in names)
+    return re.sub(rf"^(?:{pattern})==[^\n]*\n(?:[ ]+[^\n]*\n)*", "", pins, flags=re.MULTILINE)
+
+
 def lock_requirements() -> None:
     run(PYTHON, "-m", "pip", "install", "--quiet", "uv")
     options = ["--universal", "--python-version", "3.10", "--generate-hashes", "--no-emit-index-url", "--quiet"]
@@ -179,6 +211,18 @@ def build_portable_wheel() -> None:
     run(PYTHON, "tools/check_distribution.py", *folder.glob("*.whl"))
     for wheel in folder.glob("*.whl"):
         copy_to_dist(wheel)
+
+
+def build_free_threaded_wheel() -> None:
+    """In a folder of its own: another interpreter would have Cargo compile PyO3 again, there and back."""
+    shutil.rmtree(FREE_THREADED_WHEELS, ignore_errors=True)
+    target = f"CARGO_TARGET_DIR={ROOT / 'target' / 'free-threaded'}"
+    python = FREE_THREADED_VENV / "bin" / "python"
+    options = ("--profile", PROFILE, "--out", FREE_THREADED_WHEELS, "--interpreter", python)
+    run("env", target, PYTHON, "tools/build_wheel.py", *options)
+    (wheel,) = FREE_THREADED_WHEELS.glob("*.whl")
+    run(PYTHON, "tools/check_distribution.py", wheel)
+    run(python, "-m", "pip", "install", "--quiet", "--no-index", "--no-deps", "--force-reinstall", wheel)
 
 
 def build_sdist() -> None:
@@ -263,6 +307,15 @@ def run_pytest() -> None:
     colour = ["--color=yes"] if sys.stdout.isatty() else []
     last = run(VENV / "bin" / "pytest", *colour, *extra_arguments())
     CLOSING_LINES.append(last)
+
+
+def run_pytest_without_gil() -> None:
+    """Others' extensions may not switch the GIL on; that ours does not is a test of its own."""
+    if not list(FREE_THREADED_WHEELS.glob("*.whl")):
+        raise StepError("the wheel was not built")
+    tests = [f"tests/{part}" for part in ("core", "identity", "drivers", "sandbox")]
+    pytest = FREE_THREADED_VENV / "bin" / "pytest"
+    CLOSING_LINES.append(run("env", "PYTHON_GIL=0", pytest, *(extra_arguments() or tests)))
 
 
 def run_pytest_on_older_sqlalchemy() -> None:

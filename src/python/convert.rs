@@ -1,7 +1,6 @@
 //! Arguments in, errors out.
 
 use std::borrow::Cow;
-use std::env;
 use std::ffi::OsString;
 
 use pyo3::prelude::*;
@@ -11,6 +10,7 @@ use pyo3::types::{PyBool, PyDict, PyInt, PyString, PyType};
 use crate::clock::Time;
 use crate::endpoint::Address;
 use crate::error::{Error, Kind, Refusal, Result, shown};
+use crate::surroundings;
 use crate::token::Login;
 
 type Any<'py> = Option<&'py Bound<'py, PyAny>>;
@@ -121,17 +121,14 @@ pub fn environment_region() -> Option<String> {
 
 /// A variable's value; an empty one counts as absent.
 pub fn set(name: &str) -> Option<Cow<'static, str>> {
-    env::var(name)
-        .ok()
-        .filter(|value| !value.is_empty())
-        .map(Cow::Owned)
+    surroundings::text_of(name).map(Cow::Owned)
 }
 
 /// The same for Python, in a tenth of the time that `os.environ` takes.
 #[pyfunction]
 #[pyo3(name = "_variable")]
 pub fn variable(name: &str) -> Option<OsString> {
-    env::var_os(name).filter(|value| !value.is_empty())
+    surroundings::variable(name).filter(|value| !value.is_empty())
 }
 
 pub fn text<'py>(value: Any<'py>, option: &str) -> Result<Option<Cow<'py, str>>> {

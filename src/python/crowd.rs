@@ -59,8 +59,12 @@ impl Crowds {
     }
 
     fn present(&self, event_loop: &Bound<'_, PyAny>, ticket: &Ticket) -> Option<Arc<Crowd>> {
-        let crowds = locked(self.0.get_or_init(Mutex::default));
-        crowds.iter().filter_map(Weak::upgrade).find(|crowd| {
+        // Out of the lock first: this may come to be the last to hold a crowd, and with it what runs Python when it goes.
+        let crowds: Vec<_> = locked(self.0.get_or_init(Mutex::default))
+            .iter()
+            .filter_map(Weak::upgrade)
+            .collect();
+        crowds.into_iter().find(|crowd| {
             crowd.event_loop.is(event_loop)
                 && crowd.ticket.waits_like(ticket)
                 && crowd.outcome.get().is_none()

@@ -5,6 +5,8 @@ mod client;
 mod convert;
 mod crowd;
 mod doctor;
+#[cfg(Py_GIL_DISABLED)]
+mod environment;
 mod event_loop;
 mod exit;
 mod findings;
@@ -42,6 +44,8 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(oidc::vercel_saw, module)?)?;
     module.add_function(wrap_pyfunction!(roles::exchange_oidc_token, module)?)?;
     module.add_function(wrap_pyfunction!(roles::exchange_oidc_token_async, module)?)?;
+    #[cfg(Py_GIL_DISABLED)]
+    let _ = crate::surroundings::READER.set(environment::read);
     // A second interpreter of the process brings the same function.
     let _ = crate::oidc::vercel::OF_REQUEST.set(oidc::vercel_tokens_of_request);
     Ok(())

@@ -239,8 +239,10 @@ fn tags_of(value: Any<'_>) -> Result<Vec<(String, String)>> {
         return Err(wrong());
     };
     let pair = |(key, value): (Bound<'_, PyAny>, Bound<'_, PyAny>)| Ok((key.extract()?, value.extract()?));
-    tags.iter()
-        .map(pair)
+    // Of a copy: other threads may change the dict meanwhile.
+    tags.items()
+        .iter()
+        .map(|item| pair(item.extract()?))
         .collect::<PyResult<_>>()
         .map_err(|_| wrong())
 }

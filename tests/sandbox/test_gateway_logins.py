@@ -161,6 +161,7 @@ def test_tokens_for_localhost_if_told_so(pgiam_sandbox: Sandbox) -> None:
     assert by_psycopg(box, "app", token_for(box)) == "app"
 
 
+@pytest.mark.skipif(psycopg.pq.version() < 170000, reason="libpq knows sslnegotiation from 17 on")
 def test_direct_tls(pgiam_sandbox: Sandbox) -> None:
     box = pgiam_sandbox
     with psycopg.connect(**libpq(box, password=token_for(box), sslnegotiation="direct")) as connection:

@@ -27,7 +27,8 @@ with Sandbox() as box:
     told = {"port": box.port, "directory": box.ca_file.rpartition("/")[0], "pids": [box._process.pid]}
     told["pids"].append(int(box.sql("SELECT pg_backend_pid()")[0][0]))
     print(json.dumps({**told, "url": box.env["PGIAM_SANDBOX_CONTROL_URL"]}), flush=True)
-    time.sleep(600)
+    for _ in range(6000):  # a signal that comes right before a sleep is only noticed after it
+        time.sleep(0.1)
 """
 
 
@@ -112,7 +113,7 @@ def test_the_sandbox_ends_with_postgresql() -> None:
 
 def test_a_fork_of_the_program_keeps_nothing_alive(tmp_path: Path) -> None:
     """A worker holds a copy of every pipe; the sandbox must end all the same."""
-    program = HOLDER.replace("time.sleep(600)", "os.fork() or time.sleep(5)\n    os._exit(0)").replace(
+    program = HOLDER.replace("time.sleep(0.1)", "os.fork() or time.sleep(5)\n        os._exit(0)").replace(
         "import json,", "import os, json,"
     )
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
