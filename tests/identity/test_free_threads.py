@@ -319,4 +319,4 @@ def test_an_exception_that_uses_the_client_when_it_is_dropped() -> None:
         client.invalidate()
     """
     # Where the runtime is the last to hold one, it goes when a thread next comes by Python.
-    assert set(run_python(code).split()) == {"dropped"}
+    assert "dropped" in run_python(code)
