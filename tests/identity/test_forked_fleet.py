@@ -46,6 +46,7 @@ def test_workers_renew_at_moments_of_their_own(box: AwsBox, record_property: Cal
     sessions = box.control("sessions")["sessions"][before:]
 
     assert len(answers) == WORKERS
+    assert [answer for answer in answers if len(answer) != 2] == [], "a worker that exchanged once has asked once"
     assert len(sessions) == 1 + WORKERS, "the parent exchanged once, and so did each worker"
     begin = answers[0][0] - LIFE
     decided = sorted(asked_at - begin - OPENS for _, asked_at in answers)
