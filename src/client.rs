@@ -56,8 +56,7 @@ impl Client {
 
     /// A place in the queue for newer credentials than the present ones, which stay until those are here.
     pub fn refresh(&self, caller: Caller, now: Time) -> Result<Ticket> {
-        self.refreshing.forget_failure();
-        self.refreshing.start(caller, now)
+        self.refreshing.renew(caller, now)
     }
 
     pub fn invalidate(&self) {

@@ -17,6 +17,8 @@ use crate::random;
 use crate::runtime;
 use crate::token::Signer;
 
+#[cfg(test)]
+mod tests;
 mod ticket;
 
 use ticket::Otherwise;
@@ -219,6 +221,16 @@ impl Refreshing {
     /// Joins the fetch that is under way, or begins one. Right after a failure the same error comes back
     /// at once, so that a service which cannot log in says so instead of piling up waiters.
     pub fn start(&self, caller: Caller, now: Time) -> Result<Ticket> {
+        self.begin(caller, now, false)
+    }
+
+    /// As `start`, for whoever wants newer credentials than the present ones whatever these are.
+    pub fn renew(&self, caller: Caller, now: Time) -> Result<Ticket> {
+        self.shared.forget_failure();
+        self.begin(caller, now, true)
+    }
+
+    fn begin(&self, caller: Caller, now: Time, renew: bool) -> Result<Ticket> {
         let shared = &self.shared;
         let generation = shared.generation.load(Ordering::Acquire);
         let ended = self.present().and_then(|entry| entry.lease.valid_until);
@@ -237,6 +249,14 @@ impl Refreshing {
                     otherwise,
                     begun: running.begun,
                 });
+            }
+            // A fetch may have ended between the caller's look at the credentials and now.
+            if !renew
+                && let Some(entry) = self.present()
+                && entry.lease.obtained_at >= now
+                && entry.is_valid(clock::now())
+            {
+                return Ok(Ticket::ready(entry, now));
             }
             if let Some((set_back, error)) = &state.set_back
                 && set_back.answers(now, ended)
@@ -271,11 +291,6 @@ impl Refreshing {
             self.shared.generation.fetch_add(1, Ordering::AcqRel);
             self.shared.entry.store(None);
         }
-        self.shared.forget_failure();
-    }
-
-    /// Makes the next `start` fetch even right after a failure.
-    pub fn forget_failure(&self) {
         self.shared.forget_failure();
     }
 }
