@@ -2,7 +2,6 @@
 
 use std::future::Future;
 use std::mem::discriminant;
-use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,9 +14,6 @@ use crate::error::Error;
 
 /// How long callers wait for a fetch if there is something that they could do with instead.
 const PATIENCE: Duration = Duration::from_secs(3);
-
-/// With less than this left, credentials may have ended when the login that they signed reaches the server.
-const WORTH_A_LOGIN: Duration = Duration::from_secs(1);
 
 /// What those who waited get.
 #[derive(Clone)]
@@ -84,7 +80,6 @@ async fn or_present(
     arrival: impl Future<Output = Outcome>,
     patience: Duration,
 ) -> Outcome {
-    let mut arrival = pin!(arrival);
     let left = || {
         let now = clock::now();
         present
@@ -94,16 +89,15 @@ async fn or_present(
     };
     // Never to the very end.
     let patience = patience.min(left() / 2);
-    let outcome = match timeout(patience, &mut arrival).await {
-        Err(_) if left() > WORTH_A_LOGIN && present.is_valid(clock::now()) => return Outcome::Ready(present),
-        // Late, but the only one that will still be good when it reaches the server.
-        Err(_) => timeout(left(), arrival).await.unwrap_or(Outcome::Abandoned),
+    match timeout(patience, arrival).await {
+        Ok(Outcome::Ready(new)) => Outcome::Ready(new),
+        other if present.is_valid(clock::now()) => {
+            drop(other);
+            Outcome::Ready(present)
+        }
         Ok(outcome) => outcome,
-    };
-    match outcome {
-        Outcome::Ready(new) => Outcome::Ready(new),
-        _ if present.is_valid(clock::now()) => Outcome::Ready(present),
-        other => other,
+        // The last second of its life went by meanwhile.
+        Err(_) => Outcome::Abandoned,
     }
 }
 

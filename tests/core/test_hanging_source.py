@@ -6,7 +6,6 @@ import asyncio
 import threading
 import time
 from collections.abc import Iterator
-from datetime import datetime, timedelta, timezone
 
 import pytest
 
@@ -111,30 +110,3 @@ def test_who_asks_for_new_ones_waits_for_them(source: Hanging, client: pgiam.Cli
     source.go.set()
     thread.join(60)
     assert [credentials.access_key for credentials in got] == ["AKIDEXAMPLE"]
-
-
-def test_what_is_as_good_as_over_signs_no_login_while_new_ones_may_come() -> None:
-    go = threading.Event()
-    asked: list[float] = []
-
-    def source() -> pgiam.Credentials:
-        asked.append(time.time())
-        if len(asked) == 1:
-            return pgiam.Credentials("AKIDOLD", "secret", expires_at=datetime.now(timezone.utc) + timedelta(seconds=5))
-        assert go.wait(60)
-        return pgiam.Credentials("AKIDNEW", "secret")
-
-    client = pgiam.Client(source)
-    try:
-        assert "AKIDOLD" in mint(client)
-        time.sleep(max(0.0, asked[0] + 4.7 - time.time()))
-        tokens: list[str] = []
-        thread = threading.Thread(target=lambda: tokens.append(mint(client)))
-        thread.start()
-        time.sleep(0.2)  # more than half of what is left
-        go.set()
-        thread.join(60)
-    finally:
-        go.set()
-    assert "AKIDNEW" in tokens[0]
-    assert len(asked) == 2
