@@ -1,8 +1,8 @@
 //! The stateful half of the cache: holds the present credentials, lets one fetch run at a time, and lets
 //! everybody else wait for that one. What to do when is decided in `cache.rs`.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
@@ -17,10 +17,12 @@ use crate::random;
 use crate::runtime;
 use crate::token::Signer;
 
+mod flight;
 #[cfg(test)]
 mod tests;
 mod ticket;
 
+use flight::{Flight, Running};
 use ticket::Otherwise;
 pub use ticket::{Outcome, Ticket};
 
@@ -87,40 +89,6 @@ struct Shared {
     generation: AtomicU64,
     counters: Counters,
     flight: PerProcess<Flight>,
-}
-
-/// What a process knows of its own fetches.
-struct Flight {
-    state: Mutex<FlightState>,
-    spread: f64,
-}
-
-/// What is taken out is dropped after the lock is released: an error may be the last to hold a Python exception,
-/// and that one objects whose `__del__` runs anything, this client included.
-#[derive(Default)]
-struct FlightState {
-    running: Option<Running>,
-    failures: u32,
-    set_back: Option<(SetBack, Error)>,
-}
-
-struct Running {
-    generation: u64,
-    begun: Time,
-    outcome: watch::Receiver<Option<Outcome>>,
-}
-
-impl Flight {
-    fn new() -> Self {
-        Self {
-            state: Mutex::default(),
-            spread: random::unit(),
-        }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, FlightState> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 impl Refreshing {

@@ -1,6 +1,7 @@
 //! Tasks of one event loop that wait for the same fetch. Its end reaches the loop once, and the tasks go on a
 //! few at a time: a thousand that went on at once would hold up everything else on that loop.
 
+use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 
 use pyo3::intern;
@@ -25,7 +26,7 @@ struct Crowd {
     ticket: Ticket,
     outcome: OnceLock<Outcome>,
     /// Futures of that loop: added and taken on its thread only.
-    waiting: Mutex<Vec<Py<PyAny>>>,
+    waiting: Mutex<VecDeque<Py<PyAny>>>,
 }
 
 impl Crowds {
@@ -35,14 +36,14 @@ impl Crowds {
         let event_loop = pyo3_async_runtimes::get_running_loop(py)?;
         let place = event_loop.call_method0(intern!(py, "create_future"))?;
         if let Some(crowd) = self.present(&event_loop, &ticket) {
-            locked(&crowd.waiting).push(place.clone().unbind());
+            locked(&crowd.waiting).push_back(place.clone().unbind());
             return Ok(place);
         }
         let crowd = Arc::new(Crowd {
             event_loop: event_loop.unbind(),
             ticket: ticket.clone(),
             outcome: OnceLock::new(),
-            waiting: Mutex::new(vec![place.clone().unbind()]),
+            waiting: Mutex::new(VecDeque::from([place.clone().unbind()])),
         });
         let arriving = Arc::clone(&crowd);
         let arrival = event_loop::awaitable(py, async move {
@@ -96,14 +97,13 @@ impl Release {
         if let Some(arrival) = arrival {
             crowd.settle(arrival);
         }
-        for place in crowd.next() {
-            crowd.tell(place.bind(py))?;
-        }
+        let told = crowd.some_go_on(py);
+        // Also after an error: the others still wait.
         if !locked(&crowd.waiting).is_empty() {
             let event_loop = crowd.event_loop.bind(py);
             event_loop.call_method1(intern!(py, "call_soon"), (slf,))?;
         }
-        Ok(())
+        told
     }
 }
 
@@ -119,10 +119,16 @@ impl Crowd {
         }
     }
 
-    fn next(&self) -> Vec<Py<PyAny>> {
-        let mut waiting = locked(&self.waiting);
-        let count = waiting.len().min(AT_ONCE);
-        waiting.drain(..count).collect()
+    fn some_go_on(&self, py: Python<'_>) -> PyResult<()> {
+        for _ in 0..AT_ONCE {
+            // Out of the lock: Python runs in `tell`.
+            let next = locked(&self.waiting).pop_front();
+            match next {
+                Some(place) => self.tell(place.bind(py))?,
+                None => break,
+            }
+        }
+        Ok(())
     }
 
     /// Each gets an exception of its own: one that is raised in many tasks gathers the tracebacks of all.

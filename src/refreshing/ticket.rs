@@ -80,16 +80,12 @@ async fn or_present(
     arrival: impl Future<Output = Outcome>,
     patience: Duration,
 ) -> Outcome {
-    let left = || {
-        let now = clock::now();
-        present
-            .lease
-            .valid_until
-            .map_or(Duration::MAX, |end| now.until(end))
-    };
+    let life = present
+        .lease
+        .valid_until
+        .map_or(Duration::MAX, |end| clock::now().until(end));
     // Never to the very end.
-    let patience = patience.min(left() / 2);
-    match timeout(patience, arrival).await {
+    match timeout(patience.min(life / 2), arrival).await {
         Ok(Outcome::Ready(new)) => Outcome::Ready(new),
         other if present.is_valid(clock::now()) => {
             drop(other);
