@@ -1,7 +1,6 @@
 //! HTTP clients for AWS, shared by everything in one process: rustls with ring, keep-alive.
 
 use std::fs;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use aws_smithy_http_client::proxy::ProxyConfig;
 use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
@@ -53,16 +52,6 @@ pub fn link_local_connector() -> SharedHttpConnector {
     LINK_LOCAL_CALLS
         .get_or_init(|| connector(TlsContext::default(), ProxyConfig::disabled()))
         .clone()
-}
-
-/// The SDK reads the system's certificates once, into a static that whoever comes meanwhile waits for.
-/// From here on they have been read, in every child too.
-pub fn settle() {
-    static SETTLED: AtomicBool = AtomicBool::new(false);
-    if !SETTLED.load(Ordering::Acquire) {
-        link_local_connector();
-        SETTLED.store(true, Ordering::Release);
-    }
 }
 
 fn connector(context: TlsContext, proxy: ProxyConfig) -> SharedHttpConnector {

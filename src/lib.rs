@@ -31,6 +31,7 @@ pub mod credentials;
 pub mod doctor;
 pub mod endpoint;
 pub mod error;
+pub mod fork;
 mod http;
 mod http_call;
 pub mod identity_token;

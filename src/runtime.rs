@@ -3,8 +3,10 @@
 use std::future::Future;
 
 use tokio::runtime::{Builder, Handle, Runtime};
+use tokio::task::JoinHandle;
 
 use crate::error::{Error, Result};
+use crate::fork;
 use crate::process::PerProcess;
 
 static RUNTIME: PerProcess<std::io::Result<Runtime>> = PerProcess::new();
@@ -28,12 +30,6 @@ pub fn handle() -> Result<&'static Handle> {
     }
 }
 
-/// True if this process has threads of ours.
-pub fn is_started() -> bool {
-    RUNTIME.get().is_some()
-}
-
-pub fn spawn(future: impl Future<Output = ()> + Send + 'static) -> Result<()> {
-    handle()?.spawn(future);
-    Ok(())
+pub fn spawn(future: impl Future<Output = ()> + Send + 'static) -> Result<JoinHandle<()>> {
+    Ok(handle()?.spawn(fork::stepwise(future)))
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use pyo3::prelude::*;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
+use crate::fork;
 use crate::process::PerProcess;
 use crate::python::convert::raised;
 use crate::python::exit;
@@ -16,9 +17,8 @@ const FIRST_LOOK: Duration = Duration::from_millis(50);
 const SELDOM_LOOK: Duration = Duration::from_millis(400);
 
 pub fn blocked<T: Send>(py: Python<'_>, future: impl Future<Output = T> + Send) -> PyResult<T> {
-    exit::watch(py)?;
     let handle = runtime::handle().map_err(raised)?;
-    let mut future = Box::pin(future);
+    let mut future = fork::stepwise(future);
     let mut wait = async |patience: Option<Duration>| match patience {
         Some(patience) => tokio::time::timeout(patience, &mut future).await.ok(),
         None => Some((&mut future).await),
@@ -27,8 +27,10 @@ pub fn blocked<T: Send>(py: Python<'_>, future: impl Future<Output = T> + Send) 
     loop {
         let (done, _turn) = py.detach(|| {
             let done = handle.block_on(wait(patience));
+            let turn = handle.block_on(turn());
+            // Last: the GIL is asked for right after it.
             exit::stay_away_if_closing();
-            (done, handle.block_on(turn()))
+            (done, turn)
         });
         if let Some(answer) = done {
             return Ok(answer);

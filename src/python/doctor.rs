@@ -21,7 +21,7 @@ use crate::error::Error;
 use crate::python::blocking::blocked;
 use crate::python::client::Client;
 use crate::python::convert::{environment_region, port_of, raised, set, text, token_host_of, whole_number};
-use crate::python::{event_loop, exit};
+use crate::python::event_loop;
 use crate::runtime;
 
 type Any<'a, 'py> = Option<&'a Bound<'py, PyAny>>;
@@ -151,7 +151,6 @@ impl Examination {
     #[pyo3(signature = (client, *, on_loop, host, port, user, database, region, token_host, expires_in, ca_file, missing_ca, timeout, name_server=None))]
     #[allow(clippy::too_many_arguments)]
     fn new(
-        py: Python<'_>,
         client: &Bound<'_, Client>,
         on_loop: bool,
         host: Any<'_, '_>,
@@ -166,7 +165,6 @@ impl Examination {
         timeout: f64,
         name_server: Option<(&str, u16)>,
     ) -> PyResult<Self> {
-        exit::watch(py)?;
         let caller = if on_loop {
             Caller::EventLoop
         } else {
@@ -198,7 +196,7 @@ impl Examination {
             name_server: name_server.and_then(|(host, port)| Some(SocketAddr::new(host.parse().ok()?, port))),
         };
         let (sender, receiver) = unbounded_channel();
-        let task = runtime::handle().map_err(raised)?.spawn(examine(patient, sender));
+        let task = runtime::spawn(examine(patient, sender)).map_err(raised)?;
         Ok(Self {
             diagnoses: Arc::new(Mutex::new(receiver)),
             task: task.abort_handle(),

@@ -11,6 +11,7 @@ use pyo3_async_runtimes::TaskLocals;
 use pyo3_async_runtimes::generic::{self, ContextExt, JoinError, Runtime};
 
 use crate::error::Error;
+use crate::fork;
 use crate::python::convert::raised;
 use crate::python::exit;
 use crate::runtime;
@@ -68,7 +69,7 @@ impl Runtime for PerProcessRuntime {
     where
         F: Future<Output = ()> + Send + 'static,
     {
-        Joined(handle().spawn(future))
+        Joined(handle().spawn(fork::stepwise(future)))
     }
 
     fn spawn_blocking<F>(work: F) -> Joined
@@ -106,7 +107,6 @@ where
     T: for<'a> IntoPyObject<'a> + Send + 'static,
 {
     runtime::handle().map_err(raised)?;
-    exit::watch(py)?;
     let running = pyo3_async_runtimes::get_running_loop(py)?;
     let locals = TaskLocals::new(Bound::new(py, WhileOpen(running.unbind()))?.into_any());
     generic::future_into_py_with_locals::<PerProcessRuntime, _, T>(py, locals, future)

@@ -3,7 +3,6 @@
 //! the one that runs the exit asks any more, and the exit waits for those that were in Python by then:
 //! whoever has given up the GIL within a call of Python's would ask for it again.
 
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Condvar, Mutex, OnceLock, PoisonError};
 use std::thread::{self, ThreadId};
 use std::time::Duration;
@@ -16,22 +15,17 @@ use crate::process::PerProcess;
 const LAST_CALLS: Duration = Duration::from_secs(5);
 
 static CLOSING: OnceLock<ThreadId> = OnceLock::new();
-/// The process that has registered; a forked child inherits its parent's registrations.
-static REGISTERED: AtomicU32 = AtomicU32::new(0);
-
-pub fn watch(py: Python<'_>) -> PyResult<()> {
-    if REGISTERED.swap(1, Ordering::AcqRel) == 0 {
-        let closing = py.import("pgiam._core")?.getattr("_closing")?;
-        py.import("atexit")?.call_method1("register", (closing,))?;
-        // Needed by threads later on, and better imported before there are any: see `source::Callable`.
-        py.import("pgiam._log")?;
-    }
+pub fn watch(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    let closing = wrap_pyfunction!(closing, module)?;
+    module
+        .py()
+        .import("atexit")?
+        .call_method1("register", (closing,))?;
     Ok(())
 }
 
 #[pyfunction]
-#[pyo3(name = "_closing")]
-pub fn closing(py: Python<'_>) {
+fn closing(py: Python<'_>) {
     let _ = CLOSING.set(thread::current().id());
     py.detach(|| {
         let visitors = VISITORS.get_or_init(Visitors::default);

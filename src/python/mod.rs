@@ -38,8 +38,8 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(types::sign_at, module)?)?;
     module.add_function(wrap_pyfunction!(doctor::explain_error, module)?)?;
     module.add_function(wrap_pyfunction!(doctor::stages, module)?)?;
-    module.add_function(wrap_pyfunction!(exit::closing, module)?)?;
     module.add_function(wrap_pyfunction!(convert::variable, module)?)?;
+    exit::watch(module)?;
     fork::watch(module)?;
     module.add_function(wrap_pyfunction!(oidc::vercel_saw, module)?)?;
     module.add_function(wrap_pyfunction!(roles::exchange_oidc_token, module)?)?;

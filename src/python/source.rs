@@ -10,6 +10,7 @@ use crate::chain;
 use crate::clock::Time;
 use crate::credentials::{self, Caller, Constant, Failure, Fetch, Finding, Source, State};
 use crate::error::{Error, Kind, Result};
+use crate::fork;
 use crate::identity_token::IdentityToken;
 use crate::python::convert::{raised, wrong_type};
 use crate::python::exit;
@@ -181,10 +182,13 @@ impl Observer for Logger {
         let Ok(handle) = runtime::handle() else { return };
         handle.spawn_blocking(move || {
             exit::visit(|| {
+                // A child would wait for an import under way; what handlers do with the line is theirs.
+                let step = fork::Step::begin();
                 Python::try_attach(|py| {
-                    let written = py
-                        .import("pgiam._log")
-                        .and_then(|log| log.call_method1("early_refresh_failed", (raised(error), end)));
+                    let log = py.import("pgiam._log");
+                    drop(step);
+                    let written =
+                        log.and_then(|log| log.call_method1("early_refresh_failed", (raised(error), end)));
                     if let Err(failed) = written {
                         failed.write_unraisable(py, None);
                     }

@@ -170,6 +170,42 @@ for thread in threads: thread.join()
 
 
 @needs_fork
+def test_a_fork_waits_for_the_step_that_a_fetch_is_in() -> None:
+    """What a step makes, in the SDK's statics, too, is whole in the child."""
+    run("""
+import tempfile
+folder = tempfile.mkdtemp()
+bundle, token = folder + "/bundle", folder + "/token"
+os.mkfifo(bundle)  # reading it is a step that takes until somebody writes
+with open(token, "w") as file: file.write("a.b.c")
+os.environ.update(
+    AWS_CA_BUNDLE=bundle,
+    AWS_ROLE_ARN="arn:aws:iam::111122223333:role/app",
+    AWS_WEB_IDENTITY_TOKEN_FILE=token,
+    AWS_ENDPOINT_URL_STS="http://127.0.0.1:9",
+)
+client = pgiam.Client()
+def fail():
+    try: mint(client)
+    except pgiam.Error: pass
+threading.Thread(target=fail).start()
+written = []
+def write():
+    with open(bundle, "w") as file:  # from here on somebody reads
+        opened.set()
+        time.sleep(0.3)
+        written.append(True)
+        file.write("no certificate")
+opened = threading.Event()
+threading.Thread(target=write).start()
+opened.wait()
+def child(): assert written
+wait_for(in_child(child))
+import shutil; shutil.rmtree(folder)
+""")
+
+
+@needs_fork
 def test_fork_then_asyncio_in_parent_and_child() -> None:
     run("""
 import asyncio

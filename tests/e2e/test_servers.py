@@ -44,18 +44,21 @@ def environment(box: Sandbox, folder: Path) -> dict[str, str]:
 
 
 def run(box: Sandbox, folder: Path, *arguments: str) -> str:
-    done = subprocess.run(
-        [sys.executable, *arguments],
-        cwd=TESTS,
-        env=environment(box, folder),
-        capture_output=True,
-        text=True,
-        timeout=170,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "Traceback" not in done.stderr, done.stderr
-    return done.stdout
+    command = [sys.executable, "-X", "faulthandler", *arguments]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(
+        command, cwd=TESTS, env=environment(box, folder), stdout=pipe, stderr=pipe, text=True
+    ) as process:
+        try:
+            output, errors = process.communicate(timeout=170)
+        except subprocess.TimeoutExpired:
+            process.send_signal(signal.SIGABRT)  # says where its threads are
+            output, errors = process.communicate()
+            server = folder / "log"
+            pytest.fail(f"hung: {output}{errors}{server.read_text() if server.exists() else ''}")
+    assert process.returncode == 0, output + errors
+    assert "Traceback" not in errors, errors
+    return output
 
 
 @contextlib.contextmanager
